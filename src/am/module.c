@@ -1,0 +1,18 @@
+/*
+ * module.c
+ *	  Loading of the library.
+ */
+#include "postgres.h"
+
+#include "algo/distance.h"
+#include "compat.h"
+
+ANN_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	ann_kernels_choose();
+}

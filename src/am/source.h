@@ -1,0 +1,50 @@
+/*
+ * source.h
+ *	  From a Datum to a vector: the one place where arrays are taken apart
+ *	  and where input is checked.
+ */
+#ifndef ANN_SOURCE_H
+#define ANN_SOURCE_H
+
+#include "utils/array.h"
+
+/*
+ * A vector as the kernels take it.  'data' points to 'dim' elements of type
+ * float, or double where is_double, and belongs to whoever made the vector.
+ */
+typedef struct AnnVector
+{
+	int			dim;			/* at least 1 */
+	bool		is_double;
+	const void *data;
+} AnnVector;
+
+/* The size in bytes of one element. */
+#define ANN_ELEMENT_SIZE(v) ((v)->is_double ? sizeof(double) : sizeof(float))
+
+/*
+ * Check that an array of any element type can be a vector, and return its
+ * number of elements.  Raises ERRCODE_ARRAY_SUBSCRIPT_ERROR for more than one
+ * dimension, ERRCODE_DATA_EXCEPTION for an empty array, and
+ * ERRCODE_NULL_VALUE_NOT_ALLOWED for NULL elements.
+ */
+extern int	ann_source_check(ArrayType *array);
+
+/* Is an array of this element type a vector as it stands, by ann_source_wrap? */
+extern bool ann_source_is_float(Oid elemtype);
+
+/* The vector in a checked array of real or double precision; nothing is copied. */
+extern AnnVector ann_source_wrap(ArrayType *array, int dim);
+
+/*
+ * Convert the elements of a checked array of numeric, integer, bigint or
+ * smallint to double.  'values' has room for 'dim' of them.  A numeric out of
+ * range of double raises ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE; an integer beyond
+ * 2^53 is rounded.
+ */
+extern void ann_source_convert(ArrayType *array, int dim, double *values);
+
+/* Raise the error that two vectors differ in length. */
+extern void ann_source_dimension_mismatch(int dim_a, int dim_b) pg_attribute_noreturn();
+
+#endif							/* ANN_SOURCE_H */
