@@ -14,6 +14,11 @@
 #include "varatt.h"
 #endif
 
+/* 18 spells the attribute as C11 does, before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* From 18 on a module tells its name and version. */
 #if PG_VERSION_NUM >= 180000
 #define ANN_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "ann", .version = "0.1.0")

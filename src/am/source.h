@@ -6,6 +6,7 @@
 #ifndef ANN_SOURCE_H
 #define ANN_SOURCE_H
 
+#include "compat.h"
 #include "utils/array.h"
 
 /*
@@ -45,6 +46,6 @@ extern AnnVector ann_source_wrap(ArrayType *array, int dim);
 extern void ann_source_convert(ArrayType *array, int dim, double *values);
 
 /* Raise the error that two vectors differ in length. */
-extern void ann_source_dimension_mismatch(int dim_a, int dim_b) pg_attribute_noreturn();
+pg_noreturn extern void ann_source_dimension_mismatch(int dim_a, int dim_b);
 
 #endif							/* ANN_SOURCE_H */
