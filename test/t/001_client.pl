@@ -50,7 +50,8 @@ $node->pgbench('-n -M prepared -c 4 -j 2 -t 50', 0,
 	[qr{processed: 200/200}], [qr{^$}], 'prepared statements of several clients',
 	{ '001_client_nearest' => q{
 		\set i random(1, 93)
-		SELECT 1 / (id = :i)::int FROM items ORDER BY r <-> ARRAY[:i, mod(:i, 7), 1] LIMIT 1;
+		SELECT 1 / (id = :i)::int FROM
+			(SELECT id FROM items ORDER BY r <-> ARRAY[:i, mod(:i, 7), 1] LIMIT 1) nearest;
 	} });
 
 $node->stop;
