@@ -1,0 +1,291 @@
+/*
+ * report.c
+ *	  What a run found, and how it is printed.
+ *
+ * People get two tables, one of indexes and one of settings, and lines about
+ * what should not have happened.  Programs get one CSV line per setting with
+ * the same figures and nothing rounded away.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+
+#define MAX_COLUMNS	(9 + MAX_CLIENT_COUNTS)
+
+/* A table of text whose columns are as wide as their widest cell. */
+typedef struct Grid
+{
+	char	 ***cells;			/* rows of MAX_COLUMNS */
+	int			rows;
+	int			columns;		/* of the row being filled, then of all */
+} Grid;
+
+/* Begin a row. */
+static void
+grid_row(Grid *grid)
+{
+	grid->cells = xrealloc(grid->cells, (size_t) grid->rows + 1, sizeof(char **));
+	grid->cells[grid->rows++] = xalloc(MAX_COLUMNS, sizeof(char *));
+	grid->columns = 0;
+}
+
+/* Add a cell to the row begun last. */
+static void __attribute__((format(printf, 2, 3)))
+grid_cell(Grid *grid, const char *fmt,...)
+{
+	va_list		args;
+	char	   *text;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		fail("out of memory");
+	va_end(args);
+	grid->cells[grid->rows - 1][grid->columns++] = text;
+}
+
+/*
+ * Print the grid and free it.
+ *
+ * The last column and the first 'left' ones are aligned left, the others, numbers, right.
+ */
+static void
+grid_print(Grid *grid, int left)
+{
+	size_t		width[MAX_COLUMNS] = {0};
+
+	for (int r = 0; r < grid->rows; r++)
+	{
+		for (int c = 0; c < grid->columns; c++)
+		{
+			size_t		len = strlen(grid->cells[r][c]);
+
+			width[c] = len > width[c] ? len : width[c];
+		}
+	}
+	for (int r = 0; r < grid->rows; r++)
+	{
+		for (int c = 0; c < grid->columns; c++)
+		{
+			if (c == grid->columns - 1)
+				printf("%s\n", grid->cells[r][c]);
+			else
+				printf("%*s  ", c < left ? -(int) width[c] : (int) width[c],
+					   grid->cells[r][c]);
+			free(grid->cells[r][c]);
+		}
+		free(grid->cells[r]);
+	}
+	free(grid->cells);
+}
+
+/* What was measured, where, and how. */
+static void
+print_conditions(const RunReport *run)
+{
+	printf("data     %s: %lld rows, %d dimensions; %lld queries, %s, k = %d\n", run->data,
+		   (long long) run->rows, run->dim, (long long) run->queries,
+		   metric_name(run->metric), run->k);
+	printf("server   %s, shared_buffers %s\n", run->server, run->shared_buffers);
+	printf("latency  one client, prepared, binary; %d round%s%s\n\n", run->rounds,
+		   run->rounds == 1 ? "" : "s", run->pinned ? "; client and backend on one CPU" : "");
+}
+
+/* What the indexes cost to have; dashes for exact search, which has none. */
+static void
+print_indexes(const RunReport *run, const IndexReport *indexes, int nindexes)
+{
+	Grid		grid = {0};
+
+	grid_row(&grid);
+	for (int i = 0; i < 8; i++)
+	{
+		static const char *const titles[] = {"method", "type", "build s", "peak MB", "of it shared",
+			"index MB", "bytes/row", "index"};
+
+		grid_cell(&grid, "%s", titles[i]);
+	}
+	for (int i = 0; i < nindexes; i++)
+	{
+		const IndexReport *index = &indexes[i];
+
+		grid_row(&grid);
+		grid_cell(&grid, "%s", index->method->name);
+		grid_cell(&grid, "%s", index->method->type_name);
+		if (index->method->index == NULL)
+		{
+			for (int c = 0; c < 5; c++)
+				grid_cell(&grid, "-");
+			grid_cell(&grid, "none");
+			continue;
+		}
+		grid_cell(&grid, "%.2f", index->build_seconds);
+		if (index->memory.known)
+		{
+			grid_cell(&grid, "%.1f", (double) index->memory.pss_kb / 1024);
+			grid_cell(&grid, "%.1f", (double) index->memory.shared_kb / 1024);
+		}
+		else
+		{
+			grid_cell(&grid, "n.a.");
+			grid_cell(&grid, "n.a.");
+		}
+		grid_cell(&grid, "%.1f", (double) index->bytes / 1048576);
+		grid_cell(&grid, "%.0f", (double) index->bytes / (double) run->rows);
+		grid_cell(&grid, "%s", index->method->index);
+	}
+	grid_print(&grid, 2);
+	printf("\n");
+}
+
+/* "ef_search=40", without the prefix that repeats the method's name. */
+static char *
+setting_label(const SettingReport *setting)
+{
+	const char *name = setting->index->method->ladder_name;
+	const char *dot;
+
+	if (setting->setting == NULL)
+		return xstrdup("-");
+	dot = strrchr(name, '.');
+	return xprintf("%s=%s", dot != NULL ? dot + 1 : name, setting->setting);
+}
+
+/* What the answers cost, and what they were worth. */
+static void
+print_settings(const RunReport *run, const SettingReport *settings, int nsettings)
+{
+	Grid		grid = {0};
+
+	grid_row(&grid);
+	grid_cell(&grid, "method");
+	grid_cell(&grid, "setting");
+	grid_cell(&grid, "recall@%d", run->k);
+	grid_cell(&grid, "median ms");
+	grid_cell(&grid, "p99 ms");
+	grid_cell(&grid, "floor ms");
+	grid_cell(&grid, "x floor");
+	for (int i = 0; i < run->nclient_counts; i++)
+		grid_cell(&grid, "qps(%d)", run->client_counts[i]);
+	grid_cell(&grid, "pages");
+	grid_cell(&grid, "plan");
+	for (int s = 0; s < nsettings; s++)
+	{
+		const SettingReport *setting = &settings[s];
+
+		grid_row(&grid);
+		grid_cell(&grid, "%s", setting->index->method->name);
+		grid.cells[grid.rows - 1][grid.columns++] = setting_label(setting);
+		grid_cell(&grid, "%.4f", setting->recall);
+		grid_cell(&grid, "%.3f", setting->median_ms);
+		grid_cell(&grid, "%.3f", setting->p99_ms);
+		grid_cell(&grid, "%.3f", setting->index->floor_ms);
+		grid_cell(&grid, "%.1f", setting->median_ms / setting->index->floor_ms);
+		for (int i = 0; i < run->nclient_counts; i++)
+			grid_cell(&grid, "%.0f", setting->qps[i]);
+		grid_cell(&grid, "%lld", (long long) setting->pages);
+		grid_cell(&grid, "%s", setting->plan);
+	}
+	grid_print(&grid, 2);
+}
+
+/* What should not be, and would be missed in a table. */
+static void
+print_complaints(const SettingReport *settings, int nsettings)
+{
+	for (int s = 0; s < nsettings; s++)
+	{
+		char	   *label = setting_label(&settings[s]);
+
+		if (settings[s].unsorted > 0)
+			printf("%s %s: %lld answers out of order\n", settings[s].index->method->name, label,
+				   (long long) settings[s].unsorted);
+		if (settings[s].incomplete > 0)
+			printf("%s %s: %lld answers with too few rows\n", settings[s].index->method->name,
+				   label, (long long) settings[s].incomplete);
+		free(label);
+	}
+}
+
+/* Print everything for people, to stdout. */
+void
+report_table(const RunReport *run, const IndexReport *indexes, int nindexes,
+			 const SettingReport *settings, int nsettings)
+{
+	print_conditions(run);
+	print_indexes(run, indexes, nindexes);
+	print_settings(run, settings, nsettings);
+	print_complaints(settings, nsettings);
+	fflush(stdout);
+}
+
+/* A text field: quoted, quotes doubled. */
+static void
+csv_text(FILE *file, const char *text)
+{
+	fputc('"', file);
+	for (; *text != '\0'; text++)
+	{
+		if (*text == '"')
+			fputc('"', file);
+		fputc(*text, file);
+	}
+	fputs("\",", file);
+}
+
+/* One line of CSV.  Fields that do not apply are empty. */
+static void
+csv_setting(FILE *file, const RunReport *run, const SettingReport *setting)
+{
+	const IndexReport *index = setting->index;
+	const Method *method = index->method;
+	char	   *label = setting_label(setting);
+
+	csv_text(file, run->data);
+	fprintf(file, "%lld,%d,%s,%lld,%d,", (long long) run->rows, run->dim,
+			metric_name(run->metric), (long long) run->queries, run->k);
+	csv_text(file, method->name);
+	csv_text(file, method->type_name);
+	csv_text(file, method->index != NULL ? method->index : "exact");
+	csv_text(file, label);
+	fprintf(file, "%.6f,%.4f,%.4f,%.4f,", setting->recall, setting->median_ms,
+			setting->p99_ms, index->floor_ms);
+	for (int i = 0; i < run->nclient_counts; i++)
+		fprintf(file, "%.1f,", setting->qps[i]);
+	fprintf(file, "%lld,", (long long) setting->pages);
+	csv_text(file, setting->plan);
+	fprintf(file, "%lld,%lld,", (long long) setting->unsorted, (long long) setting->incomplete);
+	if (method->index != NULL)
+		fprintf(file, "%.3f,%lld,", index->build_seconds, (long long) index->bytes);
+	else
+		fprintf(file, ",,");
+	if (method->index != NULL && index->memory.known)
+		fprintf(file, "%lld,%lld\n", (long long) index->memory.pss_kb,
+				(long long) index->memory.shared_kb);
+	else
+		fprintf(file, ",\n");
+	free(label);
+}
+
+/* Write everything for programs. */
+void
+report_csv(const char *path, const RunReport *run, const SettingReport *settings, int nsettings)
+{
+	FILE	   *file = fopen(path, "w");
+
+	if (file == NULL)
+		fail("%s: %s", path, strerror(errno));
+	fprintf(file, "data,rows,dim,metric,queries,k,method,type,index,setting,"
+			"recall,median_ms,p99_ms,floor_ms,");
+	for (int i = 0; i < run->nclient_counts; i++)
+		fprintf(file, "qps_%d,", run->client_counts[i]);
+	fprintf(file, "pages,plan,unsorted,incomplete,build_s,index_bytes,"
+			"build_peak_kb,build_peak_shared_kb\n");
+	for (int s = 0; s < nsettings; s++)
+		csv_setting(file, run, &settings[s]);
+	if (fclose(file) != 0)
+		fail("%s: %s", path, strerror(errno));
+}

@@ -1,0 +1,38 @@
+/*
+ * table.h
+ *	  The tables of a run: one per column type, in the schema ann_bench.
+ */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include "database.h"
+#include "memory.h"
+#include "vectors.h"
+
+/* A query vector in the binary form of the column's type. */
+typedef struct Parameter
+{
+	const char *data;
+	int			len;
+} Parameter;
+
+typedef struct Table
+{
+	ColumnType *type;
+	char	   *name;			/* as SQL: ann_bench."real" */
+	char	   *index;			/* name its index has while there is one */
+	Parameter  *parameters;		/* the queries */
+	int64_t		queries;
+} Table;
+
+extern void tables_begin(PGconn *conn);
+extern Table *table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
+							const VectorSet *queries, bool keep);
+extern double table_build(PGconn *conn, const char *conninfo, const Table *table,
+						  const char *definition, MemoryPeak *memory);
+extern int64_t table_index_bytes(PGconn *conn, const Table *table);
+extern void table_drop_index(PGconn *conn, const Table *table);
+extern void table_prewarm(PGconn *conn, const Table *table);
+extern void table_drop(PGconn *conn, const Table *table);
+
+#endif							/* TABLE_H */
