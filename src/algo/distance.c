@@ -2,6 +2,7 @@
  * distance.c
  *	  Choice of the kernel table, and distances made of kernels.
  */
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -131,6 +132,8 @@ ann_cosine_from_parts(const AnnCosineParts *parts)
 		norms = sqrt(norms);
 	else
 		norms = sqrt(parts->aa) * sqrt(parts->bb);
+	if (!(norms > 0 && norms <= DBL_MAX))
+		return NAN;
 	similarity = parts->ab / norms;
 
 	if (similarity > 1)

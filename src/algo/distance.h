@@ -23,6 +23,9 @@
 
 #include <stdint.h>
 
+#include "algo/code.h"
+#include "algo/rotation.h"
+
 /* The bits of an IEEE 754 binary16 number. */
 typedef uint16_t AnnHalf;
 
@@ -70,6 +73,9 @@ typedef struct AnnKernels
 {
 	const char *name;			/* as ann_simd() reports it */
 	AnnPairKernels pair[ANN_NUM_PAIRS];
+	AnnRotateFn rotate;			/* see ann_rotate */
+	AnnCodeScanFn scan_block;	/* see code.h */
+	const struct AnnScalarKernels *scalar;	/* see scalar_isa.h */
 } AnnKernels;
 
 /* The table in use.  Set by ann_kernels_choose, constant from then on. */

@@ -10,7 +10,10 @@
 
 #include <stddef.h>
 
+#include "algo/code_isa.h"
 #include "algo/distance.h"
+#include "algo/rotation_isa.h"
+#include "algo/scalar_isa.h"
 
 extern const AnnKernels ann_kernels_scalar;
 

@@ -43,8 +43,11 @@
 
 #define ANN_PAIR(pair) {l2sq_##pair, ip_##pair, cosine_##pair}
 
-/* The initialiser of a table; 'i8' names its kernels of that pair. */
-#define ANN_KERNELS(isa, i8) { \
+/*
+ * The initialiser of a table; 'i8' names its kernels of that pair, 'width'
+ * the files of its kernels of rotation and code.
+ */
+#define ANN_KERNELS(isa, i8, width) { \
 	.name = isa, \
 	.pair = { \
 		[ANN_PAIR_F32_F32] = ANN_PAIR(f32), \
@@ -53,5 +56,8 @@
 		[ANN_PAIR_F32_F32_FAST] = ANN_PAIR(f32_fast), \
 		[ANN_PAIR_F16_F32_FAST] = ANN_PAIR(f16_f32_fast), \
 		[ANN_PAIR_I8_I8_FAST] = ANN_PAIR(i8) \
-	} \
+	}, \
+	.rotate = ann_rotate_##width, \
+	.scan_block = ann_code_scan_##width, \
+	.scalar = &ann_scalar_##width \
 }

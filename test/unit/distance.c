@@ -344,6 +344,13 @@ test_cosine(const AnnKernels *t)
 	ok(scaled, "%s: cosine distance does not depend on the norms", t->name);
 	ok(isnan(cosine(t, zero, x, 3)) && isnan(cosine(t, zero, zero, 3)),
 	   "%s: cosine distance from the zero vector is NaN", t->name);
+	for (int i = 0; i < 3; i++)
+	{
+		huge[i] = 1e200;
+		tiny[i] = 1e-200;
+	}
+	ok(isnan(cosine(t, huge, x, 3)) && isnan(cosine(t, x, tiny, 3)),
+	   "%s: cosine distance is NaN where a squared norm overflows or underflows", t->name);
 }
 
 int
