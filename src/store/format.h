@@ -1,0 +1,355 @@
+/*
+ * format.h
+ *	  Every byte of an index on disk.
+ *
+ * An index is a file of pages.  Block 0 is the metapage, block 1 the first
+ * page of the chunk directory; all others are found by links.  A page starts
+ * with PostgreSQL's header and ends with AnnPageTail, which says what kind of
+ * page it is; the 8,152 bytes between are "the body".
+ *
+ *	 +--------------+------------------------------------------+-----------+
+ *	 | PageHeader   | body                                     | PageTail  |
+ *	 | 24 bytes     | pd_lower is behind the last byte in use  | 16 bytes  |
+ *	 +--------------+------------------------------------------+-----------+
+ *
+ *	 metapage ------- what the index is: AnnMeta
+ *	 directory ------ AnnChunk, one for each chunk
+ *	   roots -------- AnnNodeRef, one for each tree of the chunk
+ *	     node ------- slots of one size: splits, and entries of leaves
+ *	       leaf ----- blocks of 32 codes, with the TIDs of their elements
+ *	         element  slots of one size: AnnElement and the vector
+ *	           rest   what did not fit: vectors longer than a page
+ *	           tids   heap TIDs beyond the first of an element
+ *	   tids --------- heap TIDs of rows that have no place in a tree
+ *
+ * Numbers are in the byte order of the machine, as everywhere in PostgreSQL.
+ * Sizes and offsets are asserted at the end of this file.
+ */
+#ifndef ANN_FORMAT_H
+#define ANN_FORMAT_H
+
+#include "postgres.h"
+
+#include "storage/block.h"
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+
+#define ANN_MAGIC			0x616e6e31	/* "ann1" */
+#define ANN_FORMAT_VERSION	1
+
+#define ANN_META_BLOCK		0
+#define ANN_DIRECTORY_BLOCK	1
+
+#define ANN_MAX_DIMENSIONS	16000
+
+/* Splits and centroids know the first so many rotated dimensions. */
+#define ANN_MAX_TREE_DIMENSIONS 4096
+
+/* Under inner product, behind these: what makes all norms equal. */
+#define ANN_AUGMENTED_DIMENSIONS 64
+
+/*
+ * The end of each page (PageGetSpecialPointer).
+ *
+ *	 offset	size	field
+ *	   0	 4		next		next page of a chain, else InvalidBlockNumber
+ *	   4	 4		generation	counted up when the page is used anew
+ *	   8	 4		chunk		number of the chunk it belongs to
+ *	  12	 2		kind		ANN_PAGE_...
+ *	  14	 2		page_id		ANN_PAGE_ID, for programs that look at files
+ */
+typedef struct AnnPageTail
+{
+	BlockNumber next;
+	uint32		generation;
+	uint32		chunk;
+	uint16		kind;
+	uint16		page_id;
+} AnnPageTail;
+
+#define ANN_PAGE_ID			0xFFA0
+
+typedef enum AnnPageKind
+{
+	ANN_PAGE_META = 1,
+	ANN_PAGE_DIRECTORY,
+	ANN_PAGE_ROOTS,
+	ANN_PAGE_NODE,
+	ANN_PAGE_LEAF,
+	ANN_PAGE_ELEMENT,
+	ANN_PAGE_REST,
+	ANN_PAGE_TIDS,
+	ANN_PAGE_FREE
+} AnnPageKind;
+
+#define ANN_PAGE_TAIL(page) ((AnnPageTail *) PageGetSpecialPointer(page))
+#define ANN_PAGE_BODY(page) ((char *) (page) + SizeOfPageHeaderData)
+#define ANN_BODY_SIZE \
+	(BLCKSZ - SizeOfPageHeaderData - sizeof(AnnPageTail))
+
+typedef enum AnnMethod
+{
+	ANN_METHOD_ANNOY = 1
+} AnnMethod;
+
+typedef enum AnnMetric
+{
+	ANN_METRIC_L2 = 1,
+	ANN_METRIC_COSINE,
+	ANN_METRIC_IP
+} AnnMetric;
+
+/* How the index stores the vector it re-ranks by. */
+typedef enum AnnScalar
+{
+	ANN_SCALAR_F64 = 1,
+	ANN_SCALAR_F32,
+	ANN_SCALAR_F16,
+	ANN_SCALAR_I8,
+	ANN_SCALAR_NONE
+} AnnScalar;
+
+/*
+ * The body of the metapage.
+ *
+ *	 offset	size	field
+ *	   0	 4		magic		ANN_MAGIC
+ *	   4	 4		version		ANN_FORMAT_VERSION
+ *	   8	 1		method		AnnMethod
+ *	   9	 1		metric		AnnMetric
+ *	  10	 1		scalar		AnnScalar
+ *	  11	 1		code_bits	bits of a code per dimension, 1 or 4
+ *	  12	 4		dim			dimensions; 0 while not known
+ *	  16	 4		trees		trees of each chunk
+ *	  20	 4		chunks		entries of the directory
+ *	  24	 8		seed		of the rotation and of every random choice
+ *	  32	 4		max_norm	inner product: the M of the augmentation
+ *	  36	 4		unused
+ *
+ * Inserts lock it share only.
+ */
+typedef struct AnnMeta
+{
+	uint32		magic;
+	uint32		version;
+	uint8		method;
+	uint8		metric;
+	uint8		scalar;
+	uint8		code_bits;
+	uint32		dim;
+	uint32		trees;
+	uint32		chunks;
+	uint64		seed;
+	float4		max_norm;
+	uint32		unused;
+} AnnMeta;
+
+/*
+ * Where a list of heap TIDs begins and where it is appended to; both invalid
+ * for an empty list.  The pointers are of segments on pages of TIDs.
+ */
+typedef struct AnnTidList
+{
+	ItemPointerData head;
+	ItemPointerData tail;
+} AnnTidList;
+
+/*
+ * A chunk in the directory: an index of its own over a range of heap blocks.
+ *
+ *	 offset	size	field
+ *	   0	 4		first_heap_block
+ *	   4	 4		heap_blocks		0 = to the end of the table
+ *	   8	 4		roots			first page of roots, one for each tree
+ *	  12	 4		leaf_capacity	rows at which a leaf is split
+ *	  16	 8		rows			elements in the trees, approximately
+ *	  24	 8		dead			of these without heap TIDs, approximately
+ *	  32	12		nulls			rows whose vector is NULL
+ *	  44	12		undefined		rows that have no distance (zero vectors
+ *								under cosine)
+ *	  56	 8		unused
+ *
+ * An empty chunk has roots = InvalidBlockNumber.  Its elements are on all pages
+ * of elements that carry its number: who wants them all walks over the file.
+ */
+typedef struct AnnChunk
+{
+	BlockNumber first_heap_block;
+	BlockNumber heap_blocks;
+	BlockNumber roots;
+	uint32		leaf_capacity;
+	uint64		rows;
+	uint64		dead;
+	AnnTidList	nulls;
+	AnnTidList	undefined;
+	uint64		unused;
+} AnnChunk;
+
+/* A page of the directory has so many, one after the other. */
+#define ANN_CHUNKS_PER_PAGE (ANN_BODY_SIZE / sizeof(AnnChunk))
+
+/* A slot of a node page. */
+typedef struct AnnNodeRef
+{
+	BlockNumber block;
+	uint32		slot;
+} AnnNodeRef;
+
+typedef enum AnnNodeKind
+{
+	ANN_NODE_SPLIT = 1,
+	ANN_NODE_LEAF
+} AnnNodeKind;
+
+/*
+ * A slot of a node page: a split of a tree, or the entry of a leaf.
+ *
+ *	 offset	size	field
+ *	   0	 4		kind		AnnNodeKind
+ *	   4	 4		scale		what the bytes of vector are multiplied by
+ *	   8	 4		offset		split: margin = <q, vector> - offset
+ *	   8	 4		norm2		leaf: squared norm of the centroid
+ *	  12	16		child		split: [0] margin <= 0, [1] margin > 0
+ *	  12	 4		rows		leaf: rows in it, approximately
+ *	  16	 4		first		leaf: its first page
+ *	  28	 d		vector		split: the normal, all zero = flip a coin;
+ *								leaf: the centroid that its codes refer to
+ *
+ * d is the number of tree dimensions (ann_tree_dim), so that all slots of an
+ * index have one size.
+ */
+typedef struct AnnNode
+{
+	uint32		kind;
+	float4		scale;
+	union
+	{
+		struct
+		{
+			float4		offset;
+			AnnNodeRef	child[2];
+		}			split;
+		struct
+		{
+			float4		norm2;
+			uint32		rows;
+			BlockNumber first;
+		}			leaf;
+	}			u;
+	int8		vector[FLEXIBLE_ARRAY_MEMBER];
+} AnnNode;
+
+/*
+ * Where an element is: block, and slot + 1, of an element page.  6 bytes, as a
+ * heap TID.
+ */
+typedef ItemPointerData AnnElementRef;
+
+/* Bits of a code per dimension: short vectors need finer ones. */
+#define ANN_CODE_BITS(dim) ((dim) >= 256 ? 1 : 4)
+
+#define ANN_BLOCK_ROWS 32
+
+/*
+ * The body of a leaf page starts with this.  A leaf is a chain of leaf pages,
+ * by 'next'.
+ *
+ *	 offset	size	field
+ *	   0	 4		blocks		blocks on this page; 0 where one continues
+ *	   4	 4		last		in the first page: the page that has the last block
+ */
+typedef struct AnnLeafHeader
+{
+	uint32		blocks;
+	BlockNumber last;
+} AnnLeafHeader;
+
+#define ANN_LEAF_ROOM (ANN_BODY_SIZE - sizeof(AnnLeafHeader))
+
+/*
+ * A block of a leaf: up to 32 rows.  A leaf page holds as many whole blocks as
+ * fit; a block larger than a page starts a page and continues on the next ones,
+ * ANN_LEAF_ROOM bytes on each.  All blocks but the last are full.
+ *
+ *	 offset	size	field
+ *	   0	 4		live		bit i: row i is there, and not dead
+ *	   4	192		element		where row i's element is
+ *	 196	128		a			factors of the codes, see algo/code.h
+ *	 324	128		f
+ *	 452	128		e
+ *	 580	 c		codes		byte-transposed, see algo/code.h
+ */
+typedef struct AnnLeafBlock
+{
+	uint32		live;
+	AnnElementRef element[ANN_BLOCK_ROWS];
+	float4		a[ANN_BLOCK_ROWS];
+	float4		f[ANN_BLOCK_ROWS];
+	float4		e[ANN_BLOCK_ROWS];
+	uint8		codes[FLEXIBLE_ARRAY_MEMBER];
+} AnnLeafBlock;
+
+/*
+ * A slot of an element page: a stored vector and the rows that carry it.
+ *
+ *	 offset	size	field
+ *	   0	 6		heap		a heap TID; invalid: no row is left, it is dead
+ *	   6	 1		exponent	elements of 'vector' are times 2^exponent
+ *	   7	 1		flags		unused
+ *	   8	 4		error		upper bound of the distance between this vector
+ *							and those of the rows; cosine: between the two
+ *							when scaled to norm 1
+ *	  12	12		more		further heap TIDs; 'heap' may be among them, once
+ *							vacuum has put a TID of the list in a dead one's
+ *							place
+ *	  24	 v		vector		dim elements of the scalar kind
+ *
+ * pd_lower is behind the last slot in use; slots are used one after the other,
+ * and a dead one stays.  The offset of an AnnElementRef is the slot + 1.
+ *
+ * An element that does not fit a body is alone on its page and goes on in the
+ * bodies of the pages "rest" that follow it by 'next'.
+ */
+typedef struct AnnElement
+{
+	ItemPointerData heap;
+	int8		exponent;
+	uint8		flags;
+	float4		error;
+	AnnTidList	more;
+	char		vector[FLEXIBLE_ARRAY_MEMBER];
+} AnnElement;
+
+/*
+ * A segment of a list of heap TIDs, an item of a page of TIDs.
+ *
+ *	 offset	size	field
+ *	   0	 6		next		the next segment, or invalid
+ *	   6	 2		used		how many are in use
+ *	   8	6n		tid			as many as the item has room for
+ */
+typedef struct AnnTidSegment
+{
+	ItemPointerData next;
+	uint16		used;
+	ItemPointerData tid[FLEXIBLE_ARRAY_MEMBER];
+} AnnTidSegment;
+
+StaticAssertDecl(sizeof(AnnPageTail) == 16, "AnnPageTail");
+StaticAssertDecl(ANN_BODY_SIZE == BLCKSZ - 40, "body of a page");
+StaticAssertDecl(sizeof(AnnMeta) == 40, "AnnMeta");
+StaticAssertDecl(offsetof(AnnMeta, seed) == 24, "AnnMeta.seed");
+StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
+StaticAssertDecl(sizeof(AnnChunk) == 64, "AnnChunk");
+StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");
+StaticAssertDecl(offsetof(AnnChunk, unused) == 56, "AnnChunk.unused");
+StaticAssertDecl(offsetof(AnnNode, vector) == 28, "AnnNode.vector");
+StaticAssertDecl(sizeof(AnnElementRef) == 6, "AnnElementRef");
+StaticAssertDecl(sizeof(AnnLeafHeader) == 8, "AnnLeafHeader");
+StaticAssertDecl(offsetof(AnnLeafBlock, a) == 196, "AnnLeafBlock.a");
+StaticAssertDecl(offsetof(AnnLeafBlock, codes) == 580, "AnnLeafBlock.codes");
+StaticAssertDecl(offsetof(AnnElement, error) == 8, "AnnElement.error");
+StaticAssertDecl(offsetof(AnnElement, vector) == 24, "AnnElement.vector");
+StaticAssertDecl(offsetof(AnnTidSegment, tid) == 8, "AnnTidSegment.tid");
+
+#endif							/* ANN_FORMAT_H */

@@ -1,0 +1,462 @@
+/*
+ * page.c
+ *	  Pages: checked reading, edits, the free space map, metapage, directory.
+ *
+ * Whatever is read from disk may be noise.  A page is let through only if its
+ * header and its end are as ours are; what is between is its readers' to check.
+ */
+#include "postgres.h"
+
+#include "storage/freespace.h"
+#include "store/page.h"
+#include "utils/memutils.h"
+
+/* How many pages that the free space map offers are looked at. */
+#define ROOM_TRIES 4
+
+
+/* ---- Checked reading ---------------------------------------------------- */
+
+void
+ann_page_init(Page page, AnnPageKind kind, uint32 chunk)
+{
+	AnnPageTail *tail;
+
+	PageInit(page, BLCKSZ, sizeof(AnnPageTail));
+	ann_page_set_used(page, ANN_BODY_SIZE);
+	tail = ANN_PAGE_TAIL(page);
+	tail->next = InvalidBlockNumber;
+	tail->generation = 0;
+	tail->chunk = chunk;
+	tail->kind = kind;
+	tail->page_id = ANN_PAGE_ID;
+}
+
+void
+ann_page_corrupted(Relation index, BlockNumber block, const char *what,...)
+{
+	StringInfoData description;
+
+	initStringInfo(&description);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, what);
+		needed = appendStringInfoVA(&description, what, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&description, needed);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("index \"%s\" has %s in block %u",
+					RelationGetRelationName(index), description.data, block),
+			 errhint("Please REINDEX it.")));
+}
+
+/* Whether header and end of a page are as ann_page_init makes them. */
+static bool
+page_is_ours(Page page)
+{
+	PageHeader	header = (PageHeader) page;
+
+	return header->pd_special == BLCKSZ - sizeof(AnnPageTail) &&
+		header->pd_lower >= SizeOfPageHeaderData &&
+		header->pd_lower <= header->pd_upper &&
+		header->pd_upper <= header->pd_special &&
+		ANN_PAGE_TAIL(page)->page_id == ANN_PAGE_ID;
+}
+
+/*
+ * A block number from a page of the index may be noise, of which
+ * InvalidBlockNumber is the worst: ReadBuffer would extend the file.  To spare
+ * a system call for each read, the size of the file is remembered; it never
+ * shrinks while the relation is not invalidated.
+ */
+static void
+check_block(Relation index, BlockNumber block)
+{
+	AnnIndex   *cache = index->rd_amcache;
+	BlockNumber blocks;
+
+	if (cache != NULL && block < cache->known_blocks)
+		return;
+	blocks = RelationGetNumberOfBlocks(index);
+	if (cache != NULL)
+		cache->known_blocks = blocks;
+	if (block >= blocks)
+		ann_page_corrupted(index, block,
+						   "a link behind its last page, %u,", blocks - 1);
+}
+
+bool
+ann_page_try_read_by(Relation index, BlockNumber block, AnnPageKind kind,
+					 int mode, BufferAccessStrategy strategy, Buffer *buffer)
+{
+	Page		page;
+
+	check_block(index, block);
+	*buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+	LockBuffer(*buffer, mode);
+	page = BufferGetPage(*buffer);
+	if (likely(page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind))
+		return true;
+	if (!PageIsNew(page) && !page_is_ours(page))
+		ann_page_corrupted(index, block, "a page of unknown format");
+	UnlockReleaseBuffer(*buffer);
+	*buffer = InvalidBuffer;
+	return false;
+}
+
+bool
+ann_page_try_read(Relation index, BlockNumber block, AnnPageKind kind, int mode,
+				  Buffer *buffer)
+{
+	return ann_page_try_read_by(index, block, kind, mode, NULL, buffer);
+}
+
+Buffer
+ann_page_read(Relation index, BlockNumber block, AnnPageKind kind, int mode)
+{
+	Buffer		buffer;
+
+	if (!ann_page_try_read(index, block, kind, mode, &buffer))
+		ann_page_corrupted(index, block, "no page of kind %d, though one is linked,",
+						   (int) kind);
+	return buffer;
+}
+
+
+/* ---- The numbers of an index -------------------------------------------- */
+
+Size
+ann_scalar_bytes(AnnScalar scalar, int dim)
+{
+	switch (scalar)
+	{
+		case ANN_SCALAR_F64:
+			return sizeof(float8) * dim;
+		case ANN_SCALAR_F32:
+			return sizeof(float4) * dim;
+		case ANN_SCALAR_F16:
+			return sizeof(uint16) * dim;
+		case ANN_SCALAR_I8:
+			return dim;
+		case ANN_SCALAR_NONE:
+			break;
+	}
+	return 0;
+}
+
+/* All numbers that follow from index->meta. */
+static void
+derive_sizes(AnnIndex *index)
+{
+	const AnnMeta *meta = &index->meta;
+	Size		size;
+
+	index->padded = ann_rotation_padded(meta->dim);
+	index->tree_dim = Min(index->padded, ANN_MAX_TREE_DIMENSIONS) +
+		(meta->metric == ANN_METRIC_IP ? ANN_AUGMENTED_DIMENSIONS : 0);
+	index->node_size = offsetof(AnnNode, vector) + index->tree_dim;
+	index->nodes_per_page = ANN_BODY_SIZE / index->node_size;
+
+	/* packed, but doubles are to be aligned */
+	size = offsetof(AnnElement, vector) + ann_scalar_bytes(meta->scalar, meta->dim);
+	index->element_size = TYPEALIGN(meta->scalar == ANN_SCALAR_F64 ? 8 : 4, size);
+	index->elements_per_page = Max(ANN_BODY_SIZE / index->element_size, 1);
+
+	index->code_bytes = index->padded / 8 * meta->code_bits;
+	index->block_size = offsetof(AnnLeafBlock, codes) + ANN_BLOCK_ROWS * index->code_bytes;
+	index->blocks_per_page = ANN_LEAF_ROOM / index->block_size;
+	index->pages_per_block = (index->block_size + ANN_LEAF_ROOM - 1) / ANN_LEAF_ROOM;
+}
+
+/* The struct and the rotation behind it, in one chunk of memory. */
+static AnnIndex *
+make_index(const AnnMeta *meta, MemoryContext context)
+{
+	Size		size = TYPEALIGN(16, sizeof(AnnIndex)) + 16;
+	AnnIndex   *index;
+
+	if (meta->dim != 0)
+		size += ann_rotation_size(meta->dim);
+	index = MemoryContextAlloc(context, size);
+	memset(index, 0, sizeof(AnnIndex));
+	index->meta = *meta;
+	if (meta->dim != 0)
+	{
+		derive_sizes(index);
+		index->rotation = ann_rotation_init((void *) TYPEALIGN(16, index + 1),
+											meta->dim, meta->seed);
+	}
+	return index;
+}
+
+AnnIndex *
+ann_index_make(const AnnMeta *meta)
+{
+	return make_index(meta, CurrentMemoryContext);
+}
+
+/* Refuse a metapage that this library cannot work with. */
+static void
+check_meta(Relation index, const AnnMeta *meta)
+{
+	if (meta->magic != ANN_MAGIC)
+		ann_page_corrupted(index, ANN_META_BLOCK, "no metapage of ann");
+	if (meta->version != ANN_FORMAT_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" has format version %u, but this version of ann needs %u",
+						RelationGetRelationName(index), meta->version,
+						ANN_FORMAT_VERSION),
+				 meta->version < ANN_FORMAT_VERSION ?
+				 errhint("REINDEX the index.") :
+				 errhint("Install the version of ann that made the index, or a later one.")));
+	if (meta->method != ANN_METHOD_ANNOY ||
+		meta->metric < ANN_METRIC_L2 || meta->metric > ANN_METRIC_IP ||
+		meta->scalar < ANN_SCALAR_F64 || meta->scalar > ANN_SCALAR_NONE ||
+		(meta->code_bits != 1 && meta->code_bits != 4) ||
+		meta->dim > ANN_MAX_DIMENSIONS)
+		ann_page_corrupted(index, ANN_META_BLOCK, "values out of range");
+}
+
+static void
+read_meta(Relation index, AnnMeta *meta)
+{
+	Buffer		buffer = ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
+									   BUFFER_LOCK_SHARE);
+
+	memcpy(meta, ANN_PAGE_BODY(BufferGetPage(buffer)), sizeof(AnnMeta));
+	UnlockReleaseBuffer(buffer);
+	check_meta(index, meta);
+}
+
+const AnnIndex *
+ann_index(Relation index)
+{
+	AnnIndex   *cache = index->rd_amcache;
+	AnnMeta		meta;
+
+	if (cache != NULL && cache->meta.dim != 0)
+		return cache;
+
+	/* The first row sets the dimensions, and nobody is told. */
+	read_meta(index, &meta);
+	if (cache != NULL && meta.dim == 0)
+	{
+		cache->meta = meta;
+		return cache;
+	}
+	index->rd_amcache = NULL;
+	if (cache != NULL)
+		pfree(cache);
+	index->rd_amcache = make_index(&meta, index->rd_indexcxt);
+	return index->rd_amcache;
+}
+
+
+/* ---- The free space map ------------------------------------------------- */
+
+/*
+ * The map keeps a number below BLCKSZ for each page, in steps of 32, and offers
+ * any page that has at least what is asked for.  So the kinds are told apart by
+ * magnitude.  A search for the smaller may be offered the greater: pages with
+ * free slots can be many, pages of TIDs with room are few, and a free page is
+ * good for everything.
+ */
+#define MAP_ELEMENT 32
+#define MAP_TIDS	(BLCKSZ / 2)
+#define MAP_FREE	(BLCKSZ - 32)	/* the most that may be asked for */
+#define MAP_MAX_TIDS (MAP_FREE - 32)
+
+void
+ann_room_record(Relation index, BlockNumber block, AnnPageKind kind, Size bytes)
+{
+	Size		number = 0;
+
+	if (kind == ANN_PAGE_FREE)
+		number = MAP_FREE;
+	else if (kind == ANN_PAGE_ELEMENT && bytes > 0)
+		number = MAP_ELEMENT;
+	else if (kind == ANN_PAGE_TIDS && bytes >= 64)
+		number = Min(MAP_TIDS + bytes / 2, MAP_MAX_TIDS);
+	RecordPageWithFreeSpace(index, block, number);
+
+	/* Others find it only if the upper levels of the map know. */
+	if (number > 0)
+		FreeSpaceMapVacuumRange(index, block, block + 1);
+}
+
+/*
+ * Lock a page that the map has offered, without waiting.  InvalidBuffer if
+ * somebody has it: then it is not free, or soon will not be.
+ */
+static Buffer
+lock_offered(Relation index, BlockNumber block)
+{
+	Buffer		buffer = ReadBuffer(index, block);
+
+	if (ConditionalLockBuffer(buffer))
+		return buffer;
+	ReleaseBuffer(buffer);
+	return InvalidBuffer;
+}
+
+Buffer
+ann_room_find(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
+{
+	Size		number = MAP_ELEMENT;
+
+	if (kind == ANN_PAGE_TIDS)
+		number = MAP_TIDS + (bytes + 1) / 2;
+	if (number > MAP_MAX_TIDS)
+		return InvalidBuffer;
+
+	for (int try = 0; try < ROOM_TRIES; try++)
+	{
+		BlockNumber block = GetPageWithFreeSpace(index, number);
+		Buffer		buffer;
+		Page		page;
+		bool		right_kind;
+
+		if (block == InvalidBlockNumber)
+			break;
+		buffer = lock_offered(index, block);
+		if (!BufferIsValid(buffer))
+			continue;
+		page = BufferGetPage(buffer);
+		right_kind = page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind;
+		if (right_kind && ann_page_room(page) >= bytes &&
+			ANN_PAGE_TAIL(page)->chunk == chunk)
+			return buffer;
+		if (right_kind && ann_page_room(page) < bytes)
+			RecordPageWithFreeSpace(index, block, 0);
+		UnlockReleaseBuffer(buffer);
+	}
+	return InvalidBuffer;
+}
+
+/* A free page, locked exclusively, if the map knows one. */
+static Buffer
+find_free_page(Relation index)
+{
+	for (;;)
+	{
+		BlockNumber block = GetPageWithFreeSpace(index, MAP_FREE);
+		Buffer		buffer;
+		Page		page;
+
+		if (block == InvalidBlockNumber)
+			return InvalidBuffer;
+		RecordPageWithFreeSpace(index, block, 0);
+		buffer = lock_offered(index, block);
+		if (!BufferIsValid(buffer))
+			continue;
+		page = BufferGetPage(buffer);
+
+		/* A page of zeros: someone extended the file, and could not go on. */
+		if (PageIsNew(page) ||
+			(page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == ANN_PAGE_FREE))
+			return buffer;
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+
+/* ---- Edits -------------------------------------------------------------- */
+
+void
+ann_edit_begin(AnnEdit *edit, Relation index)
+{
+	edit->index = index;
+	edit->state = GenericXLogStart(index);
+	edit->num_buffers = 0;
+}
+
+static Page
+register_buffer(AnnEdit *edit, Buffer buffer, int flags)
+{
+	for (int i = 0; i < edit->num_buffers; i++)
+	if (edit->num_buffers == MAX_GENERIC_XLOG_PAGES)
+		elog(ERROR, "more than %d pages in an edit", MAX_GENERIC_XLOG_PAGES);
+	edit->buffer[edit->num_buffers++] = buffer;
+	return GenericXLogRegisterBuffer(edit->state, buffer, flags);
+}
+
+Page
+ann_edit_add(AnnEdit *edit, Buffer buffer)
+{
+	return register_buffer(edit, buffer, 0);
+}
+
+Page
+ann_edit_new(AnnEdit *edit, AnnPageKind kind, uint32 chunk, BlockNumber *block)
+{
+	Buffer		buffer = find_free_page(edit->index);
+	uint32		generation = 0;
+	Page		page;
+
+	if (!BufferIsValid(buffer))
+		buffer = ann_extend_relation(edit->index);
+	*block = BufferGetBlockNumber(buffer);
+	page = register_buffer(edit, buffer, GENERIC_XLOG_FULL_IMAGE);
+	if (!PageIsNew(page))
+		generation = ANN_PAGE_TAIL(page)->generation + 1;
+	ann_page_init(page, kind, chunk);
+	ANN_PAGE_TAIL(page)->generation = generation;
+	return page;
+}
+
+void
+ann_edit_commit(AnnEdit *edit)
+{
+	GenericXLogFinish(edit->state);
+	for (int i = 0; i < edit->num_buffers; i++)
+		UnlockReleaseBuffer(edit->buffer[i]);
+	edit->num_buffers = 0;
+}
+
+
+/* ---- The directory ------------------------------------------------------ */
+
+Buffer
+ann_chunk_lock(Relation index, uint32 chunk, int mode, Size *at)
+{
+	BlockNumber block = ANN_DIRECTORY_BLOCK;
+	Buffer		buffer;
+	uint32		entry = chunk;
+
+	for (;;)
+	{
+		BlockNumber next;
+
+		buffer = ann_page_read(index, block, ANN_PAGE_DIRECTORY, mode);
+		if (entry < ANN_CHUNKS_PER_PAGE)
+			break;
+		next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+		UnlockReleaseBuffer(buffer);
+		if (next == InvalidBlockNumber)
+			ann_page_corrupted(index, block, "no entry of chunk %u", chunk);
+		entry -= ANN_CHUNKS_PER_PAGE;
+		block = next;
+	}
+	*at = SizeOfPageHeaderData + entry * sizeof(AnnChunk);
+	if (*at + sizeof(AnnChunk) > ((PageHeader) BufferGetPage(buffer))->pd_lower)
+		ann_page_corrupted(index, block, "no entry of chunk %u", chunk);
+	return buffer;
+}
+
+void
+ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(index, chunk, BUFFER_LOCK_SHARE, &at);
+
+	memcpy(result, (char *) BufferGetPage(buffer) + at, sizeof(AnnChunk));
+	UnlockReleaseBuffer(buffer);
+}

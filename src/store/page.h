@@ -1,0 +1,163 @@
+/*
+ * page.h
+ *	  Pages: reading them checked, changing them through the one door to
+ *	  generic WAL, and the numbers that follow from the metapage.
+ */
+#ifndef ANN_PAGE_H
+#define ANN_PAGE_H
+
+#include "postgres.h"
+
+#include "access/generic_xlog.h"
+#include "algo/rotation.h"
+#include "compat.h"
+#include "store/format.h"
+#include "storage/bufmgr.h"
+#include "utils/rel.h"
+
+/*
+ * What is true of a whole index: its metapage, and what follows from it.
+ * While the dimensions are not known (meta.dim = 0), all but meta is zero.
+ *
+ * The one that ann_index returns lives in rd_amcache: it is good until the
+ * relation is closed or invalidated (any access to a catalog or a toast table
+ * may do that), or ann_index is called again.  Who needs it for longer makes
+ * his own.  meta.chunks is as old as the cache.
+ */
+typedef struct AnnIndex
+{
+	AnnMeta		meta;
+	int			padded;			/* rotated dimensions, a multiple of 64 */
+	int			tree_dim;		/* dimensions of splits and centroids */
+	int			node_size;		/* of a slot of a node page */
+	int			nodes_per_page;
+	int			element_size;	/* AnnElement with its vector */
+	int			elements_per_page;	/* 1 where an element needs several pages */
+	int			code_bytes;		/* of one code */
+	int			block_size;		/* of a leaf's block */
+	int			blocks_per_page;	/* 0 where a block needs several pages */
+	int			pages_per_block;	/* 1 where blocks fit a page */
+	const AnnRotation *rotation;	/* behind this struct; NULL if dim is 0 */
+	BlockNumber known_blocks;	/* the file has at least so many; private */
+} AnnIndex;
+
+/*
+ * The numbers of the index.  Raises an error if the metapage is not one, or of
+ * another version of the format.
+ */
+extern const AnnIndex *ann_index(Relation index);
+
+/*
+ * The same from a metapage that is not on disk yet, or for longer than the
+ * cache lives: one chunk in the current memory context.
+ */
+extern AnnIndex *ann_index_make(const AnnMeta *meta);
+
+/* Bytes of a vector of 'dim' elements in a scalar kind. */
+extern Size ann_scalar_bytes(AnnScalar scalar, int dim);
+
+/*
+ * Pin and lock a page that must be of this kind.  mode is BUFFER_LOCK_SHARE or
+ * BUFFER_LOCK_EXCLUSIVE.  A page of another kind, or of none, or behind the
+ * end of the file raises ERRCODE_INDEX_CORRUPTED with the block's number.
+ */
+extern Buffer ann_page_read(Relation index, BlockNumber block, AnnPageKind kind,
+							int mode);
+
+/* The same for a page that may be of another kind by now: true if it is not. */
+extern bool ann_page_try_read(Relation index, BlockNumber block,
+							  AnnPageKind kind, int mode, Buffer *buffer);
+
+/* The same by a strategy, for who reads the whole file.  NULL is none. */
+extern bool ann_page_try_read_by(Relation index, BlockNumber block,
+								 AnnPageKind kind, int mode,
+								 BufferAccessStrategy strategy, Buffer *buffer);
+
+/* Raise ERRCODE_INDEX_CORRUPTED: "index ... has ... in block ..." */
+pg_noreturn extern void ann_page_corrupted(Relation index, BlockNumber block,
+										   const char *what,...)
+			pg_attribute_printf(3, 4);
+
+/* Make an empty page in memory.  pd_lower is at the end of the body. */
+extern void ann_page_init(Page page, AnnPageKind kind, uint32 chunk);
+
+/* Say that the first so many bytes of the body are in use. */
+static inline void
+ann_page_set_used(Page page, Size bytes)
+{
+	((PageHeader) page)->pd_lower = (uint16) (SizeOfPageHeaderData + bytes);
+}
+
+/* How many are. */
+static inline Size
+ann_page_used(Page page)
+{
+	return ((PageHeader) page)->pd_lower - SizeOfPageHeaderData;
+}
+
+/* How many bytes are free behind them. */
+static inline Size
+ann_page_room(Page page)
+{
+	return ((PageHeader) page)->pd_upper - ((PageHeader) page)->pd_lower;
+}
+
+/*
+ * The free space map of the index knows pages of elements with a free slot,
+ * pages of TIDs by their room, and free pages.  It only hints: it may have
+ * forgotten a page, or tell what is no longer so.
+ *
+ * Record how many bytes of a page are free; kind is ANN_PAGE_ELEMENT (only
+ * whether there are any is kept), ANN_PAGE_TIDS or ANN_PAGE_FREE.
+ */
+extern void ann_room_record(Relation index, BlockNumber block, AnnPageKind kind,
+							Size bytes);
+
+/*
+ * A page of kind ANN_PAGE_ELEMENT or ANN_PAGE_TIDS in which so many bytes are
+ * free, locked exclusively, if the map knows one; else InvalidBuffer.  Waits
+ * for no lock, so that the caller may hold some; gives up after a few tries.
+ */
+extern Buffer ann_room_find(Relation index, AnnPageKind kind, uint32 chunk,
+							Size bytes);
+
+/*
+ * An edit: up to four pages changed together, or not at all.  Pages are
+ * added with their buffers locked exclusively; what add returns is a copy to
+ * change.  Commit logs and unlocks them all.  An error before commit changes
+ * nothing.
+ */
+typedef struct AnnEdit
+{
+	Relation	index;
+	GenericXLogState *state;
+	int			num_buffers;
+	Buffer		buffer[MAX_GENERIC_XLOG_PAGES];
+} AnnEdit;
+
+extern void ann_edit_begin(AnnEdit *edit, Relation index);
+
+/*
+ * Add a page that is pinned and locked already, and not in the edit yet; the
+ * edit unlocks it.
+ */
+extern Page ann_edit_add(AnnEdit *edit, Buffer buffer);
+
+/*
+ * Add a new page, from the free space map or behind the end of the file.
+ * It is as ann_page_init makes it, but for its generation.
+ */
+extern Page ann_edit_new(AnnEdit *edit, AnnPageKind kind, uint32 chunk,
+						 BlockNumber *block);
+extern void ann_edit_commit(AnnEdit *edit);
+
+/*
+ * Lock the page of the directory that has the entry of a chunk, which is at
+ * offset *at of it.
+ */
+extern Buffer ann_chunk_lock(Relation index, uint32 chunk, int mode, Size *at);
+
+/* Read the directory's entry of a chunk. */
+extern void ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result);
+
+#endif							/* ANN_PAGE_H */

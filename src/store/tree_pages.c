@@ -1,0 +1,475 @@
+/*
+ * tree_pages.c
+ *	  The splits and leaf entries of a forest.
+ *
+ * Nodes are slots of one size.  A build puts the upper part of each subtree
+ * together on a page, so that the way down reads a page per several splits.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "algo/forest.h"
+#include "algo/quantize.h"
+#include "algo/rotation.h"
+#include "store/tree_pages.h"
+#include "utils/memutils.h"
+
+/* So many coordinates share the augmentation of inner product. */
+#define AUGMENTED_COORDINATES 64
+
+/* ---- vectors ---- */
+
+/* The rotated dimensions that splits know. */
+static int
+split_dimensions(const AnnIndex *info)
+{
+	return Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
+}
+
+AnnTreeVector *
+ann_tree_vector_alloc(const AnnIndex *info)
+{
+	AnnTreeVector *v = palloc0(sizeof(AnnTreeVector));
+
+	v->rotated = palloc(sizeof(float) * info->padded);
+	v->tree = palloc(sizeof(float) * info->tree_dim);
+	v->row = palloc0(info->tree_dim);
+	v->plane_memory = palloc(2 * info->tree_dim);
+	return v;
+}
+
+void
+ann_tree_vector_rotate(const AnnIndex *info, const float *vector,
+					   AnnTreeVector *result)
+{
+	int			dim = info->meta.dim;
+
+	result->norm2 = ann_kernels->pair[ANN_PAIR_F32_F32].ip(vector, vector, dim);
+	ann_rotate(info->rotation, vector, result->rotated);
+	if (info->meta.metric == ANN_METRIC_COSINE && result->norm2 > 0)
+	{
+		float		inverse = (float) (1 / sqrt(result->norm2));
+
+		for (int i = 0; i < info->padded; i++)
+			result->rotated[i] *= inverse;
+	}
+}
+
+/* What the trees see; 'missing' is the square of the augmentation. */
+static void
+project(const AnnIndex *info, double missing, AnnTreeVector *result)
+{
+	int			dim = split_dimensions(info);
+	float		share = 0;
+
+	memcpy(result->tree, result->rotated, sizeof(float) * dim);
+	if (missing > 0)
+		share = (float) sqrt(missing / AUGMENTED_COORDINATES);
+	for (int i = dim; i < info->tree_dim; i++)
+		result->tree[i] = share;
+}
+
+void
+ann_tree_vector_query(const AnnIndex *info, const float *vector,
+					  AnnTreeVector *result)
+{
+	ann_tree_vector_rotate(info, vector, result);
+	project(info, 0, result);
+	ann_planes_make(&result->planes, result->tree, info->tree_dim,
+					result->plane_memory);
+}
+
+/* A row that is inserted later may be longer than all rows of the build. */
+void
+ann_tree_vector_project_row(const AnnIndex *info, AnnTreeVector *result)
+{
+	double		max_norm = info->meta.max_norm;
+	double		missing = max_norm * max_norm - result->norm2;
+
+	project(info, missing, result);
+	result->scale = ann_quantize(result->tree, info->tree_dim, result->row);
+}
+
+void
+ann_tree_vector_row(const AnnIndex *info, const float *vector,
+					AnnTreeVector *result)
+{
+	ann_tree_vector_rotate(info, vector, result);
+	ann_tree_vector_project_row(info, result);
+}
+
+/* ---- reading ---- */
+
+int
+ann_roots_read(Relation index, const AnnChunk *chunk, AnnNodeRef **roots)
+{
+	BlockNumber block = chunk->roots;
+	int			n = 0;
+
+	*roots = NULL;
+	while (block != InvalidBlockNumber)
+	{
+		Buffer		buffer = ann_page_read(index, block, ANN_PAGE_ROOTS, BUFFER_LOCK_SHARE);
+		Page		page = BufferGetPage(buffer);
+		Size		bytes = ((PageHeader) page)->pd_lower - SizeOfPageHeaderData;
+		int			on_page = (int) (bytes / sizeof(AnnNodeRef));
+
+		if (bytes > ANN_BODY_SIZE)
+			ann_page_corrupted(index, block, "%zu bytes of roots", bytes);
+		*roots = *roots == NULL ? palloc(bytes)
+			: repalloc(*roots, sizeof(AnnNodeRef) * n + bytes);
+		memcpy(*roots + n, ANN_PAGE_BODY(page), bytes);
+		n += on_page;
+		block = ANN_PAGE_TAIL(page)->next;
+		UnlockReleaseBuffer(buffer);
+	}
+	return n;
+}
+
+/* The node in a slot of a page; NULL if there is none. */
+static const AnnNode *
+get_node(const AnnIndex *info, Page page, uint32 slot)
+{
+	const AnnNode *node = (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
+
+	if (slot >= (uint32) info->nodes_per_page ||
+		(node->kind != ANN_NODE_SPLIT && node->kind != ANN_NODE_LEAF))
+		return NULL;
+	return node;
+}
+
+static void
+push_node(AnnFrontier *frontier, float cost, AnnNodeRef node)
+{
+	if (frontier->size == frontier->capacity)
+	{
+		frontier->capacity *= 2;
+		frontier->entries = repalloc_huge(frontier->entries,
+										  sizeof(AnnCandidate) * frontier->capacity);
+	}
+	ann_frontier_push(frontier, cost, ANN_NODE_ITEM(node));
+}
+
+/*
+ * Choose a side of a split for a query, and push the other one.  The sides of
+ * a coin are equally near: its margin is 0.
+ */
+static int
+pass_split(const AnnTreeVector *v, const AnnNode *node, float cost,
+		   AnnFrontier *frontier)
+{
+	AnnSplit	split = {node->vector, node->scale, node->u.split.offset};
+	float		margin = (float) ann_planes_margin(&v->planes, &split);
+	int			near = margin > 0;
+
+	push_node(frontier, cost + margin * margin, node->u.split.child[1 - near]);
+	return near;
+}
+
+/* The side of a split for a row, as in the build. */
+static int
+row_side(const AnnIndex *info, const AnnTreeVector *v, const AnnNode *node)
+{
+	AnnSplit	split = {node->vector, node->scale, node->u.split.offset};
+
+	return ann_split_side(&split, v->row, v->scale, info->tree_dim);
+}
+
+/* What a query learns from the entry of a leaf. */
+static void
+measure_leaf(const AnnIndex *info, const AnnTreeVector *v, const AnnNode *node,
+			 AnnLeafEntry *leaf)
+{
+	double		dot = ann_planes_dot(&v->planes, node->vector, node->scale);
+	double		norm2 = node->u.leaf.norm2;
+	double		code_norm2 = info->meta.metric == ANN_METRIC_COSINE ? 1 : v->norm2;
+	double		augmented = 0;
+
+	for (int i = split_dimensions(info); i < info->tree_dim; i++)
+		augmented += (double) node->vector[i] * node->vector[i];
+	augmented *= (double) node->scale * node->scale;
+	leaf->priority = (float) Max(v->planes.norm2 + norm2 - 2 * dot, 0);
+	leaf->d2 = (float) Max(code_norm2 + norm2 - augmented - 2 * dot, 0);
+}
+
+/* The node in a slot of a page that is locked; corrupt if there is none. */
+static const AnnNode *
+checked_node(Relation index, const AnnIndex *info, Buffer buffer, uint32 slot)
+{
+	const AnnNode *node = get_node(info, BufferGetPage(buffer), slot);
+
+	if (node == NULL)
+		ann_page_corrupted(index, BufferGetBlockNumber(buffer),
+						   "no node in slot %u", slot);
+	return node;
+}
+
+bool
+ann_tree_descend(Relation index, const AnnIndex *info, const AnnTreeVector *v,
+				 AnnNodeRef ref, float cost, AnnFrontier *frontier,
+				 AnnLeafEntry *leaf)
+{
+	Buffer		buffer;
+	const AnnNode *node;
+	int			depth = 0;
+
+	if (!ann_page_try_read(index, ref.block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, &buffer))
+		return false;
+	node = checked_node(index, info, buffer, ref.slot);
+	while (node->kind == ANN_NODE_SPLIT)
+	{
+		int			side = frontier ? pass_split(v, node, cost, frontier)
+			: row_side(info, v, node);
+		AnnNodeRef	next = node->u.split.child[side];
+
+		if (++depth > ANN_TREE_MAX_DEPTH)
+			ann_page_corrupted(index, ref.block, "a path of more than %d splits",
+							   ANN_TREE_MAX_DEPTH);
+		if (next.block != ref.block)
+		{
+			UnlockReleaseBuffer(buffer);
+			if (!ann_page_try_read(index, next.block, ANN_PAGE_NODE,
+								   BUFFER_LOCK_SHARE, &buffer))
+				return false;
+		}
+		ref = next;
+		node = checked_node(index, info, buffer, ref.slot);
+	}
+
+	leaf->node = ref;
+	leaf->first = node->u.leaf.first;
+	leaf->rows = node->u.leaf.rows;
+	if (frontier != NULL)
+		measure_leaf(info, v, node, leaf);
+	UnlockReleaseBuffer(buffer);
+	return true;
+}
+
+bool
+ann_leaf_centroid(Relation index, const AnnIndex *info, AnnNodeRef ref,
+				  float *centroid)
+{
+	int			dim = split_dimensions(info);
+	const AnnNode *node;
+	bool		found;
+	Buffer		buffer;
+
+	if (!ann_page_try_read(index, ref.block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, &buffer))
+		return false;
+	node = checked_node(index, info, buffer, ref.slot);
+	found = (node->kind == ANN_NODE_LEAF);
+	if (found)
+	{
+		ann_dequantize(node->vector, dim, node->scale, centroid);
+		memset(centroid + dim, 0, sizeof(float) * (info->padded - dim));
+	}
+	UnlockReleaseBuffer(buffer);
+	return found;
+}
+
+/* ---- building ---- */
+
+#define NO_NODE PG_UINT32_MAX
+
+/* A node in memory; its vector follows. */
+typedef struct BuiltNode
+{
+	uint32		child[2];		/* numbers of nodes; NO_NODE for a leaf */
+	AnnNodeRef	ref;			/* where it will be, once placed */
+	AnnNode		node;
+} BuiltNode;
+
+struct AnnTreeWriter
+{
+	AnnBulk    *bulk;
+	const AnnIndex *info;
+	uint32		chunk;
+	MemoryContext context;		/* of the nodes */
+	BuiltNode **nodes;
+	uint32		count;
+	uint32		capacity;
+};
+
+AnnTreeWriter *
+ann_tree_begin(AnnBulk *bulk, const AnnIndex *info, uint32 chunk)
+{
+	AnnTreeWriter *writer = palloc0(sizeof(AnnTreeWriter));
+
+	writer->bulk = bulk;
+	writer->info = info;
+	writer->chunk = chunk;
+	writer->context = AllocSetContextCreate(CurrentMemoryContext, "ann tree",
+											ALLOCSET_DEFAULT_SIZES);
+	writer->capacity = 1024;
+	writer->nodes = palloc(sizeof(BuiltNode *) * writer->capacity);
+	return writer;
+}
+
+static BuiltNode *
+add_node(AnnTreeWriter *writer, AnnNodeKind kind, const int8 *vector, float scale)
+{
+	BuiltNode  *built;
+
+	if (writer->count == writer->capacity)
+	{
+		writer->capacity *= 2;
+		writer->nodes = repalloc_huge(writer->nodes,
+									  sizeof(BuiltNode *) * writer->capacity);
+	}
+	built = MemoryContextAllocZero(writer->context, offsetof(BuiltNode, node) +
+								   writer->info->node_size);
+	built->child[0] = built->child[1] = NO_NODE;
+	built->node.kind = kind;
+	built->node.scale = scale;
+	memcpy(built->node.vector, vector, writer->info->tree_dim);
+	writer->nodes[writer->count++] = built;
+	return built;
+}
+
+uint32
+ann_tree_add_split(AnnTreeWriter *writer, const int8 *normal, float scale,
+				   float offset)
+{
+	add_node(writer, ANN_NODE_SPLIT, normal, scale)->node.u.split.offset = offset;
+	return writer->count - 1;
+}
+
+uint32
+ann_tree_add_leaf(AnnTreeWriter *writer, const int8 *centroid, float scale,
+				  float norm2, uint32 rows, BlockNumber first)
+{
+	BuiltNode  *built = add_node(writer, ANN_NODE_LEAF, centroid, scale);
+
+	built->node.u.leaf.norm2 = norm2;
+	built->node.u.leaf.rows = rows;
+	built->node.u.leaf.first = first;
+	return writer->count - 1;
+}
+
+void
+ann_tree_link(AnnTreeWriter *writer, uint32 parent, int side, uint32 child)
+{
+	writer->nodes[parent]->child[side] = child;
+}
+
+/*
+ * Choose a place for each node: the tree is taken from the top in pieces of
+ * one page, each piece breadth first; the nodes below a piece begin pieces of
+ * their own.  A piece that ends early leaves its page to the next one.  The
+ * order of the pages is left in 'order', nodes_per_page nodes to each.
+ */
+static uint32
+place_nodes(AnnTreeWriter *writer, uint32 root, uint32 *order)
+{
+	uint32	   *roots = palloc(sizeof(uint32) * (Size) writer->count);
+	uint32		first_root = 0,
+				num_roots = 0,
+				placed = 0;
+
+	roots[num_roots++] = root;
+	while (first_root < num_roots)
+	{
+		uint32		piece = placed;
+		uint32		page_end = (placed / writer->info->nodes_per_page + 1) *
+			writer->info->nodes_per_page;
+
+		order[placed++] = roots[first_root++];
+		for (uint32 i = piece; i < placed; i++)
+		{
+			for (int side = 0; side < 2; side++)
+			{
+				uint32		child = writer->nodes[order[i]]->child[side];
+
+				if (child == NO_NODE)
+					continue;
+				if (placed < page_end)
+					order[placed++] = child;
+				else
+					roots[num_roots++] = child;
+			}
+		}
+	}
+	pfree(roots);
+	return placed;
+}
+
+/* Ask for the pages, so that every node knows its own and its children's. */
+static Page *
+assign_pages(AnnTreeWriter *writer, const uint32 *order, uint32 placed)
+{
+	uint32		per_page = writer->info->nodes_per_page;
+	Page	   *pages = palloc(sizeof(Page) * (placed / per_page + 1));
+	BlockNumber block = InvalidBlockNumber;
+
+	for (uint32 i = 0; i < placed; i++)
+	{
+		if (i % per_page == 0)
+			pages[i / per_page] = ann_bulk_page(writer->bulk, ANN_PAGE_NODE,
+												writer->chunk, &block);
+		writer->nodes[order[i]]->ref.block = block;
+		writer->nodes[order[i]]->ref.slot = i % per_page;
+	}
+	return pages;
+}
+
+AnnNodeRef
+ann_tree_end(AnnTreeWriter *writer, uint32 root)
+{
+	uint32	   *order = palloc_extended(sizeof(uint32) * (Size) writer->count, MCXT_ALLOC_HUGE);
+	uint32		placed = place_nodes(writer, root, order);
+	Page	   *pages = assign_pages(writer, order, placed);
+	AnnNodeRef	result = writer->nodes[root]->ref;
+
+	for (uint32 i = 0; i < placed; i++)
+	{
+		BuiltNode  *built = writer->nodes[order[i]];
+
+		for (int side = 0; side < 2; side++)
+		{
+			if (built->child[side] != NO_NODE)
+				built->node.u.split.child[side] = writer->nodes[built->child[side]]->ref;
+		}
+		memcpy(ANN_PAGE_BODY(pages[i / writer->info->nodes_per_page]) +
+			   (Size) built->ref.slot * writer->info->node_size,
+			   &built->node, writer->info->node_size);
+		if (i + 1 == placed || (i + 1) % writer->info->nodes_per_page == 0)
+			ann_bulk_done(writer->bulk, built->ref.block);
+	}
+	pfree(order);
+	pfree(pages);
+	MemoryContextReset(writer->context);
+	writer->count = 0;
+	return result;
+}
+
+BlockNumber
+ann_roots_write(AnnBulk *bulk, uint32 chunk, const AnnNodeRef *roots, int n)
+{
+	int			per_page = ANN_BODY_SIZE / sizeof(AnnNodeRef);
+	BlockNumber first = InvalidBlockNumber;
+	BlockNumber previous = InvalidBlockNumber;
+	Page		previous_page = NULL;
+
+	for (int i = 0; i < n; i += per_page)
+	{
+		int			on_page = Min(per_page, n - i);
+		BlockNumber block;
+		Page		page = ann_bulk_page(bulk, ANN_PAGE_ROOTS, chunk, &block);
+
+		memcpy(ANN_PAGE_BODY(page), roots + i, sizeof(AnnNodeRef) * on_page);
+		((PageHeader) page)->pd_lower = SizeOfPageHeaderData + sizeof(AnnNodeRef) * on_page;
+		if (first == InvalidBlockNumber)
+			first = block;
+		else
+		{
+			ANN_PAGE_TAIL(previous_page)->next = block;
+			ann_bulk_done(bulk, previous);
+		}
+		previous = block;
+		previous_page = page;
+	}
+	if (previous != InvalidBlockNumber)
+		ann_bulk_done(bulk, previous);
+	return first;
+}

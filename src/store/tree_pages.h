@@ -1,0 +1,114 @@
+/*
+ * tree_pages.h
+ *	  The splits and leaf entries of a forest: on the way down, and written by
+ *	  a build.
+ */
+#ifndef ANN_TREE_PAGES_H
+#define ANN_TREE_PAGES_H
+
+#include "postgres.h"
+
+#include "algo/frontier.h"
+#include "algo/split.h"
+#include "store/bulk.h"
+#include "store/page.h"
+
+/* What a scan or an insert learns of a leaf. */
+typedef struct AnnLeafEntry
+{
+	AnnNodeRef	node;
+	BlockNumber first;			/* its first leaf page */
+	uint32		rows;			/* approximately */
+	float		priority;		/* squared distance from the centroid, in the
+								 * space of the trees */
+	float		d2;				/* the same in the space of the codes */
+} AnnLeafEntry;
+
+/*
+ * A vector as the trees and the codes see it.
+ *
+ * Codes see 'rotated', info->padded floats: the vector (for cosine, scaled to
+ * norm 1), rotated.  Trees see 'tree', info->tree_dim floats: its first
+ * dimensions, followed for inner product by the augmentation, which makes all
+ * rows equal in norm and is zero in a query (Bachrach et al., 2014).  A row
+ * goes its way as bytes, as it did in the build; a query as two planes.
+ */
+typedef struct AnnTreeVector
+{
+	double		norm2;			/* squared norm of the vector itself */
+	float	   *rotated;
+	float	   *tree;
+	int8	   *row;			/* a row: tree, in bytes ... */
+	float		scale;			/* ... times this */
+	int8	   *plane_memory;
+	AnnPlanes	planes;			/* a query */
+} AnnTreeVector;
+
+/* Room for one; everything in the current context. */
+extern AnnTreeVector *ann_tree_vector_alloc(const AnnIndex *info);
+
+/* Make norm2 and 'rotated' of a vector of floats. */
+extern void ann_tree_vector_rotate(const AnnIndex *info, const float *vector,
+								   AnnTreeVector *result);
+
+/* The same, and what else a query needs. */
+extern void ann_tree_vector_query(const AnnIndex *info, const float *vector,
+								  AnnTreeVector *result);
+
+/* The same, and what else a row needs. */
+extern void ann_tree_vector_row(const AnnIndex *info, const float *vector,
+								AnnTreeVector *result);
+
+/* 'row' and 'scale' anew from 'rotated' and norm2, when max_norm has changed. */
+extern void ann_tree_vector_project_row(const AnnIndex *info, AnnTreeVector *result);
+
+/* The roots of a chunk's trees; returns their number. */
+extern int	ann_roots_read(Relation index, const AnnChunk *chunk,
+						   AnnNodeRef **roots);
+
+/*
+ * Go down from a node to a leaf on the near side of each split.  A query's far
+ * sides are pushed to the frontier, which is enlarged as needed, at 'cost' plus
+ * the square of the margin.  A row has no frontier (NULL), and goes where the
+ * build would have put it.  A stale link (vacuum has been there) gives false.
+ */
+extern bool ann_tree_descend(Relation index, const AnnIndex *info,
+							 const AnnTreeVector *v, AnnNodeRef node, float cost,
+							 AnnFrontier *frontier, AnnLeafEntry *leaf);
+
+/* A node as an item of a frontier, and back. */
+#define ANN_NODE_ITEM(ref) ((uint64) (ref).block << 32 | (ref).slot)
+#define ANN_ITEM_NODE(item) \
+	((AnnNodeRef) {(BlockNumber) ((item) >> 32), (uint32) (item)})
+
+/*
+ * Read the entry of a leaf again for its codes: the centroid, as padded floats
+ * (zero where splits do not reach).  False if it is a leaf no more.
+ */
+extern bool ann_leaf_centroid(Relation index, const AnnIndex *info,
+							  AnnNodeRef node, float *centroid);
+
+/*
+ * The nodes of a tree while it is built.  Children are numbers of nodes; the
+ * root is node 0 unless set otherwise.
+ */
+typedef struct AnnTreeWriter AnnTreeWriter;
+
+extern AnnTreeWriter *ann_tree_begin(AnnBulk *bulk, const AnnIndex *info,
+									 uint32 chunk);
+extern uint32 ann_tree_add_split(AnnTreeWriter *writer, const int8 *normal,
+								 float scale, float offset);
+extern uint32 ann_tree_add_leaf(AnnTreeWriter *writer, const int8 *centroid,
+								float scale, float norm2, uint32 rows,
+								BlockNumber first);
+extern void ann_tree_link(AnnTreeWriter *writer, uint32 parent, int side,
+						  uint32 child);
+
+/* Write the pages of the tree with this root, forget it, and return the root. */
+extern AnnNodeRef ann_tree_end(AnnTreeWriter *writer, uint32 root);
+
+/* Write the list of a chunk's roots; returns its first page. */
+extern BlockNumber ann_roots_write(AnnBulk *bulk, uint32 chunk,
+								   const AnnNodeRef *roots, int n);
+
+#endif							/* ANN_TREE_PAGES_H */
