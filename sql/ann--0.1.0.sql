@@ -88,3 +88,79 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+CREATE FUNCTION annoyhandler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+COMMENT ON FUNCTION annoyhandler(internal) IS 'annoy index access method handler';
+CREATE ACCESS METHOD annoy TYPE INDEX HANDLER annoyhandler;
+COMMENT ON ACCESS METHOD annoy IS
+	'approximate nearest neighbours by a forest of random-projection trees';
+
+/*
+ * The operator classes: one for each method, type of a column and distance,
+ * each in a family of its own.  A class orders by the distance of its column
+ * to a query of any of the types above.
+ */
+DO $$
+DECLARE
+	types CONSTANT regtype[] := ARRAY['real[]', 'double precision[]', 'numeric[]',
+									  'integer[]', 'bigint[]', 'smallint[]'];
+	method text;
+	a regtype;
+	b regtype;
+	distance record;
+	class_name text;
+	class_default text;
+	members text;
+BEGIN
+	FOREACH method IN ARRAY ARRAY['annoy'] LOOP
+		FOREACH a IN ARRAY ARRAY['real[]', 'double precision[]']::regtype[] LOOP
+			FOR distance IN
+				VALUES ('l2', 'l2_distance', '<->', 'Euclidean distance'),
+					   ('cosine', 'cosine_distance', '<=>', 'cosine distance'),
+					   ('ip', 'negative_inner_product', '<#>', 'negative inner product')
+			LOOP
+				class_name := pg_catalog.format('double_%s_ops', distance.column1);
+				IF a OPERATOR(pg_catalog.=) 'real[]'::regtype THEN
+					class_name := pg_catalog.format('real_%s_ops', distance.column1);
+				END IF;
+				class_default := '';
+				IF distance.column1 OPERATOR(pg_catalog.=) 'l2' THEN
+					class_default := 'DEFAULT';
+				END IF;
+
+				members := pg_catalog.format('FUNCTION 1 %I(%s, %s)',
+					distance.column2, a, a);
+				FOREACH b IN ARRAY types LOOP
+					members := pg_catalog.format(
+						'%s, OPERATOR 1 %s (%s, %s) FOR ORDER BY pg_catalog.float_ops',
+						members, distance.column3, a, b);
+				END LOOP;
+				EXECUTE pg_catalog.format(
+					'CREATE OPERATOR FAMILY %1$I USING %2$I;
+					 COMMENT ON OPERATOR FAMILY %1$I USING %2$I IS %6$L;
+					 CREATE OPERATOR CLASS %1$I %3$s FOR TYPE %4$s USING %2$I
+						FAMILY %1$I AS %5$s;
+					 COMMENT ON OPERATOR CLASS %1$I USING %2$I IS %6$L',
+					class_name, method, class_default, a, members,
+					pg_catalog.format('%s of %s', distance.column4, a));
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END
+$$;
+
+CREATE FUNCTION ann_index_info(index regclass,
+	OUT method text, OUT metric text, OUT type text, OUT dimensions integer,
+	OUT scalar text, OUT code_bits integer, OUT rows bigint, OUT chunks integer,
+	OUT trees integer, OUT pages bigint, OUT node_pages bigint, OUT leaf_pages bigint,
+	OUT element_pages bigint, OUT other_pages bigint, OUT free_pages bigint,
+	OUT format_version integer, OUT seed bigint, OUT simd text)
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION ann_index_info(regclass) IS 'what an index is, and its pages by kind';
+
+CREATE FUNCTION ann_chunks(index regclass,
+	OUT chunk integer, OUT first_heap_block bigint, OUT last_heap_block bigint,
+	OUT rows bigint, OUT dead bigint, OUT leaf_capacity integer)
+	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION ann_chunks(regclass) IS 'the sub-indexes that an index consists of';

@@ -26,6 +26,17 @@ LEFT JOIN pg_operator c ON c.oid = o.oprcom
 WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ann') AND deptype = 'e'
 GROUP BY o.oprname ORDER BY o.oprname COLLATE "C";
 
+-- operator classes; each orders by one distance, to a query of six types
+SELECT amname, opcname, opcintype::regtype, opcdefault, amvalidate(c.oid) AS valid,
+	(SELECT string_agg(DISTINCT o.oprname, ' ') FROM pg_amop m JOIN pg_operator o ON o.oid = m.amopopr
+	 WHERE m.amopfamily = c.opcfamily) AS operator,
+	(SELECT count(*) FROM pg_amop m WHERE m.amopfamily = c.opcfamily AND
+	 m.amoplefttype = c.opcintype AND m.amoppurpose = 'o') AS queries
+FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod
+JOIN pg_depend ON objid = c.oid AND classid = 'pg_opclass'::regclass
+WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ann') AND deptype = 'e'
+ORDER BY amname, opcname;
+
 -- the kernels in use are of a known kind
 SELECT ann_simd() IN ('scalar', 'avx2', 'avx512', 'avx512vnni', 'neon', 'neondot') AS known;
 

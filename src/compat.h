@@ -8,6 +8,9 @@
 #define ANN_COMPAT_H
 
 #include "fmgr.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
 
 /* 16 moved VARSIZE_ANY and its siblings out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
@@ -24,6 +27,79 @@
 #define ANN_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "ann", .version = "0.1.0")
 #else
 #define ANN_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* From 18 on any plan beats one with more disabled nodes, whatever it costs. */
+#if PG_VERSION_NUM >= 180000
+#define ann_path_disable(path) ((path)->disabled_nodes = 2)
+#else
+#define ann_path_disable(path) ((void) (path))
+#endif
+
+/* 16 renamed the file of a relation. */
+#if PG_VERSION_NUM >= 160000
+#define ANN_LOCATOR(relation) (&(relation)->rd_locator)
+#else
+#define ANN_LOCATOR(relation) (&(relation)->rd_node)
+#endif
+
+/* From 16 on pages that go to smgr must lie where direct I/O allows it. */
+static inline Page
+ann_alloc_io_page(MemoryContext context)
+{
+#if PG_VERSION_NUM >= 160000
+	return MemoryContextAllocAligned(context, BLCKSZ, PG_IO_ALIGN_SIZE, 0);
+#else
+	return MemoryContextAlloc(context, BLCKSZ);
+#endif
+}
+
+/* Add a page of zeros to a relation: pinned, and locked exclusively. */
+static inline Buffer
+ann_extend_relation(Relation relation)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExtendBufferedRel(BMR_REL(relation), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
+#else
+	bool		need_lock = !RELATION_IS_LOCAL(relation);
+	Buffer		buffer;
+
+	if (need_lock)
+		LockRelationForExtension(relation, ExclusiveLock);
+	buffer = ReadBuffer(relation, P_NEW);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (need_lock)
+		UnlockRelationForExtension(relation, ExclusiveLock);
+	return buffer;
+#endif
+}
+
+/* From 18 on EXPLAIN ANALYZE tells how often an index was searched. */
+#if PG_VERSION_NUM >= 180000
+#define ann_count_search(scan) \
+	((scan)->instrument != NULL ? (void) (scan)->instrument->nsearches++ : (void) 0)
+#else
+#define ann_count_search(scan) ((void) (scan))
+#endif
+
+/* From 16 on reading less than asked for is an error. */
+#if PG_VERSION_NUM < 160000
+#include "storage/buffile.h"
+static inline void
+BufFileReadExact(BufFile *file, void *data, size_t size)
+{
+	if (BufFileRead(file, data, size) != size)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read from temporary file")));
+}
+#endif
+
+/* 18 tells analyze from vacuum. */
+#if PG_VERSION_NUM >= 180000
+#define ann_vacuum_delay_point() vacuum_delay_point(false)
+#else
+#define ann_vacuum_delay_point() vacuum_delay_point()
 #endif
 
 #endif							/* ANN_COMPAT_H */

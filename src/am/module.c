@@ -5,6 +5,8 @@
 #include "postgres.h"
 
 #include "algo/distance.h"
+#include "am/limit.h"
+#include "am/options.h"
 #include "compat.h"
 
 ANN_MODULE_MAGIC;
@@ -15,4 +17,6 @@ void
 _PG_init(void)
 {
 	ann_kernels_choose();
+	ann_options_init();
+	ann_limit_init();
 }

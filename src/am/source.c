@@ -8,10 +8,15 @@
  */
 #include "postgres.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "access/tupmacs.h"
+#include "algo/distance.h"
 #include "am/source.h"
 #include "catalog/pg_type_d.h"
 #include "compat.h"
+#include "store/format.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
@@ -112,6 +117,133 @@ ann_source_convert(ArrayType *array, int dim, double *values)
 			elog(ERROR, "cannot make a vector of an array of type %u",
 				 ARR_ELEMTYPE(array));
 	}
+}
+
+void
+ann_source_doubles(ArrayType *array, int dim, double *values)
+{
+	if (ARR_ELEMTYPE(array) == FLOAT8OID)
+		memcpy(values, ARR_DATA_PTR(array), sizeof(double) * dim);
+	else if (ARR_ELEMTYPE(array) == FLOAT4OID)
+	{
+		for (int i = 0; i < dim; i++)
+			values[i] = ((float *) ARR_DATA_PTR(array))[i];
+	}
+	else
+		ann_source_convert(array, dim, values);
+}
+
+const float *
+ann_source_floats(const AnnVector *v, float *buffer)
+{
+	const double *values = v->data;
+
+	if (!v->is_double)
+		return v->data;
+	for (int i = 0; i < v->dim; i++)
+		buffer[i] = (float) Min(Max(values[i], -FLT_MAX), FLT_MAX);
+	return buffer;
+}
+
+/* The position, counted from 1, of the first NaN or infinity; 0 if none. */
+static int
+first_not_finite(const AnnVector *v)
+{
+	for (int i = 0; i < v->dim; i++)
+	{
+		double		value = v->is_double ? ((const double *) v->data)[i]
+			: ((const float *) v->data)[i];
+
+		if (!isfinite(value))
+			return i + 1;
+	}
+	return 0;
+}
+
+/*
+ * A sum with an infinity or a NaN in it is not finite, and a finite one proves
+ * that there is none; the elements are looked at only where the sum is not,
+ * which large doubles can bring about, too.
+ */
+static bool
+all_finite(const AnnVector *v)
+{
+	AnnPair		pair = v->is_double ? ANN_PAIR_F64_F64 : ANN_PAIR_F32_F32;
+
+	return isfinite(ann_kernels->pair[pair].ip(v->data, v->data, v->dim)) ||
+		first_not_finite(v) == 0;
+}
+
+AnnProblem
+ann_source_examine(ArrayType *array, int dim, AnnVector *v)
+{
+	if (ARR_NDIM(array) != 1 || array_contains_nulls(array))
+		return ANN_PROBLEM_ARRAY;
+	*v = ann_source_wrap(array, ARR_DIMS(array)[0]);
+	if (v->dim > ANN_MAX_DIMENSIONS)
+		return ANN_PROBLEM_TOO_LONG;
+	if (dim != 0 && v->dim != dim)
+		return ANN_PROBLEM_DIMENSIONS;
+	if (!all_finite(v))
+		return ANN_PROBLEM_NOT_FINITE;
+	return ANN_PROBLEM_NONE;
+}
+
+/* Raise the error for a vector that an index cannot take or compare. */
+static void
+refuse_vector(AnnProblem problem, const AnnVector *v, int dim,
+			  const char *index_name)
+{
+	switch (problem)
+	{
+		case ANN_PROBLEM_TOO_LONG:
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("vector of %d dimensions is too long for index \"%s\"",
+							v->dim, index_name),
+					 errdetail("An index takes vectors of up to %d dimensions.",
+							   ANN_MAX_DIMENSIONS)));
+			break;
+		case ANN_PROBLEM_DIMENSIONS:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("vector of %d dimensions does not fit index \"%s\"",
+							v->dim, index_name),
+					 errdetail("The index is on vectors of %d dimensions.", dim),
+					 errhint("Keep other lengths out by CHECK (cardinality(...) = %d), "
+							 "or index them apart by partial indexes.", dim)));
+			break;
+		case ANN_PROBLEM_NOT_FINITE:
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("vector with NaN or infinity does not fit index \"%s\"",
+							index_name),
+					 errdetail("Element %d of the array is not finite.",
+							   first_not_finite(v)),
+					 errhint("Use NULL for a vector that is missing.")));
+			break;
+		default:
+			elog(ERROR, "unexpected problem %d of a vector", (int) problem);
+	}
+}
+
+void
+ann_source_refuse(AnnProblem problem, ArrayType *array, int dim,
+				  const char *index_name)
+{
+	AnnVector	v = ann_source_wrap(array, ann_source_check(array));
+
+	refuse_vector(problem, &v, dim, index_name);
+	pg_unreachable();
+}
+
+void
+ann_source_check_query(const AnnVector *query, int dim, const char *index_name)
+{
+	if (dim != 0 && query->dim != dim)
+		refuse_vector(ANN_PROBLEM_DIMENSIONS, query, dim, index_name);
+	if (!all_finite(query))
+		refuse_vector(ANN_PROBLEM_NOT_FINITE, query, dim, index_name);
 }
 
 void

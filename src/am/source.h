@@ -45,6 +45,51 @@ extern AnnVector ann_source_wrap(ArrayType *array, int dim);
  */
 extern void ann_source_convert(ArrayType *array, int dim, double *values);
 
+/* The elements of a checked array of any of the types as doubles. */
+extern void ann_source_doubles(ArrayType *array, int dim, double *values);
+
+/*
+ * The elements as floats: as they are, or doubles rounded into 'buffer', those
+ * beyond the range of float to its ends.
+ */
+extern const float *ann_source_floats(const AnnVector *v, float *buffer);
+
+/*
+ * What keeps an array from being indexed.  An index holds finite vectors of
+ * one number of dimensions.
+ */
+typedef enum AnnProblem
+{
+	ANN_PROBLEM_NONE,
+	ANN_PROBLEM_ARRAY,			/* what ann_source_check refuses */
+	ANN_PROBLEM_TOO_LONG,		/* more than ANN_MAX_DIMENSIONS */
+	ANN_PROBLEM_DIMENSIONS,		/* another number than the index has */
+	ANN_PROBLEM_NOT_FINITE
+} AnnProblem;
+
+/*
+ * Examine an array of real or double precision for an index of 'dim'
+ * dimensions, 0 if any number will do.  Raises nothing.  Sets *v if there is no
+ * problem.
+ */
+extern AnnProblem ann_source_examine(ArrayType *array, int dim, AnnVector *v);
+
+/*
+ * Raise the error for a problem that ann_source_examine found: as
+ * ann_source_check, or ERRCODE_PROGRAM_LIMIT_EXCEEDED (too long),
+ * ERRCODE_DATA_EXCEPTION (dimensions, with both numbers and the name of the
+ * index), ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE (not finite).
+ */
+pg_noreturn extern void ann_source_refuse(AnnProblem problem, ArrayType *array,
+										  int dim, const char *index_name);
+
+/*
+ * Check a query as rows are checked: raise an error if it has not the index's
+ * 'dim' dimensions (0: any), or is not finite.
+ */
+extern void ann_source_check_query(const AnnVector *query, int dim,
+								   const char *index_name);
+
 /* Raise the error that two vectors differ in length. */
 pg_noreturn extern void ann_source_dimension_mismatch(int dim_a, int dim_b);
 

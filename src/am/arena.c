@@ -1,0 +1,218 @@
+/*
+ * arena.c
+ *	  The rows of a build.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "algo/forest.h"
+#include "am/arena.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/memutils.h"
+
+/* Whatever the budget, so that long vectors can be built at all. */
+#define MIN_ROWS 256
+
+/* Bytes of a row's direction that its hash is made of. */
+#define HASHED_BYTES 64
+
+Size
+ann_arena_row_bytes(const AnnIndex *info)
+{
+	return info->element_size + info->tree_dim + 2 * sizeof(float) +
+		sizeof(AnnElementRef);
+}
+
+static void *
+reserve(AnnArena *arena, Size size)
+{
+	return MemoryContextAllocHuge(arena->context, Max(size * arena->capacity, 1));
+}
+
+AnnArena *
+ann_arena_make(const AnnIndex *info, Size budget)
+{
+	AnnArena   *arena = palloc0(sizeof(AnnArena));
+
+	/* beside the row: its number and its link, and twice 4 bytes for growing */
+	Size		per_row = ann_arena_row_bytes(info) + 4 * sizeof(uint32);
+
+	arena->info = info;
+	arena->context = AllocSetContextCreate(CurrentMemoryContext, "ann arena",
+										   ALLOCSET_DEFAULT_SIZES);
+	arena->capacity = (uint32) Max(MIN_ROWS, Min(budget / per_row, ANN_LEAF - 1));
+	arena->elements = reserve(arena, info->element_size);
+	arena->rows = reserve(arena, info->tree_dim);
+	arena->scales = reserve(arena, sizeof(float));
+	arena->norms2 = reserve(arena, sizeof(float));
+	arena->refs = reserve(arena, sizeof(AnnElementRef));
+	arena->next_equal = reserve(arena, sizeof(uint32));
+	arena->order = reserve(arena, sizeof(uint32));
+	return arena;
+}
+
+void
+ann_arena_free(AnnArena *arena)
+{
+	MemoryContextDelete(arena->context);
+	pfree(arena);
+}
+
+static int8 *
+row_bytes(const AnnArena *arena, uint32 row)
+{
+	return arena->rows + (Size) row * arena->info->tree_dim;
+}
+
+void
+ann_arena_add(AnnArena *arena, const AnnElement *element,
+			  const AnnTreeVector *v)
+{
+	uint32		row = arena->count++;
+
+	Assert(row < arena->capacity);
+	memcpy(ann_arena_element(arena, row), element, arena->info->element_size);
+	memcpy(row_bytes(arena, row), v->row, arena->info->tree_dim);
+	arena->scales[row] = v->scale;
+	arena->norms2[row] = (float) v->norm2;
+	ItemPointerSetInvalid(&arena->refs[row]);
+}
+
+AnnTreeRows
+ann_arena_tree_rows(const AnnArena *arena)
+{
+	AnnTreeRows rows;
+
+	rows.data = arena->rows;
+	rows.stride = arena->info->tree_dim;
+	rows.scale = arena->scales;
+	rows.count = arena->count;
+	rows.dim = arena->info->tree_dim;
+	return rows;
+}
+
+/* Are the stored vectors of two elements the same bytes? */
+static bool
+equal_elements(const AnnArena *arena, uint32 a, uint32 b)
+{
+	const AnnElement *x = ann_arena_element(arena, a);
+	const AnnElement *y = ann_arena_element(arena, b);
+
+	return x->exponent == y->exponent &&
+		memcmp(x->vector, y->vector,
+			   arena->info->element_size - offsetof(AnnElement, vector)) == 0;
+}
+
+/* Chain a row to an earlier one that it equals. */
+static void
+merge_row(AnnArena *arena, uint32 row, uint32 earlier)
+{
+	AnnElement *element = ann_arena_element(arena, earlier);
+
+	element->error = Max(element->error, ann_arena_element(arena, row)->error);
+	arena->next_equal[row] = arena->next_equal[earlier];
+	arena->next_equal[earlier] = row;
+}
+
+uint32
+ann_arena_merge(AnnArena *arena)
+{
+	bool		merges = arena->info->meta.scalar != ANN_SCALAR_NONE;
+	uint32		size = pg_nextpower2_32(Max(arena->count, 8) * 2);
+	uint32	   *table = palloc_extended(sizeof(uint32) * (Size) size, MCXT_ALLOC_HUGE);
+	uint32		distinct = 0;
+
+	memset(table, 0xff, sizeof(uint32) * (Size) size);
+	for (uint32 row = 0; row < arena->count; row++)
+	{
+		uint32		at;
+
+		CHECK_FOR_INTERRUPTS();
+		arena->next_equal[row] = ANN_NO_ROW;
+		at = hash_bytes((unsigned char *) row_bytes(arena, row),
+						Min(HASHED_BYTES, arena->info->tree_dim)) & (size - 1);
+		while (merges && table[at] != ANN_NO_ROW && !equal_elements(arena, table[at], row))
+			at = (at + 1) & (size - 1);
+		if (merges && table[at] != ANN_NO_ROW)
+		{
+			merge_row(arena, row, table[at]);
+			continue;
+		}
+		table[at] = row;
+		arena->order[distinct++] = row;
+	}
+	pfree(table);
+	return distinct;
+}
+
+char *
+ann_arena_scratch(AnnArena *arena, uint32 rows)
+{
+	if (arena->scratch == NULL || arena->scratch_rows < rows)
+	{
+		if (arena->scratch != NULL)
+			pfree(arena->scratch);
+		arena->scratch = MemoryContextAllocHuge(arena->context,
+												ann_tree_scratch_size(arena->info->tree_dim, rows));
+		arena->scratch_rows = rows;
+	}
+	return arena->scratch;
+}
+
+/*
+ * The augmentation is spread over the coordinates behind the rotated ones.
+ * Where it is the largest, the others are rounded once more to the new scale.
+ */
+void
+ann_arena_augment(AnnArena *arena)
+{
+	const AnnIndex *info = arena->info;
+	int			base = Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
+	int			augmented = info->tree_dim - base;
+	double		max_norm = info->meta.max_norm;
+
+	if (augmented == 0)
+		return;
+	for (uint32 row = 0; row < arena->count; row++)
+	{
+		int8	   *bytes = row_bytes(arena, row);
+		double		missing = max_norm * max_norm - arena->norms2[row];
+		float		share = missing > 0 ? (float) sqrt(missing / augmented) : 0;
+		float		scale = Max(arena->scales[row], share / 127);
+
+		CHECK_FOR_INTERRUPTS();
+		if (scale == 0)
+			continue;
+		for (int i = 0; i < base; i++)
+			bytes[i] = (int8) rintf(bytes[i] * (arena->scales[row] / scale));
+		memset(bytes + base, (int8) rintf(share / scale), augmented);
+		arena->scales[row] = scale;
+	}
+}
+
+void
+ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
+{
+	BufFileWrite(file, ann_arena_element(arena, row), arena->info->element_size);
+	BufFileWrite(file, row_bytes(arena, row), arena->info->tree_dim);
+	BufFileWrite(file, &arena->scales[row], sizeof(float));
+	BufFileWrite(file, &arena->norms2[row], sizeof(float));
+	BufFileWrite(file, &arena->refs[row], sizeof(AnnElementRef));
+}
+
+void
+ann_arena_load(AnnArena *arena, BufFile *file)
+{
+	uint32		row = arena->count++;
+
+	Assert(row < arena->capacity);
+	BufFileReadExact(file, ann_arena_element(arena, row), arena->info->element_size);
+	BufFileReadExact(file, row_bytes(arena, row), arena->info->tree_dim);
+	BufFileReadExact(file, &arena->scales[row], sizeof(float));
+	BufFileReadExact(file, &arena->norms2[row], sizeof(float));
+	BufFileReadExact(file, &arena->refs[row], sizeof(AnnElementRef));
+}

@@ -1,0 +1,91 @@
+/*
+ * arena.h
+ *	  The rows of a build: in memory as far as the budget goes, and in
+ *	  temporary files beyond it.
+ */
+#ifndef ANN_ARENA_H
+#define ANN_ARENA_H
+
+#include "postgres.h"
+
+#include "algo/split.h"
+#include "storage/buffile.h"
+#include "store/element.h"
+#include "store/tree_pages.h"
+
+/*
+ * Rows in memory, in parallel arrays.  They are reserved for as many rows as
+ * the budget allows, and take real memory as they are filled.
+ */
+typedef struct AnnArena
+{
+	/* Unchanging, set when it is made */
+	const AnnIndex *info;
+	MemoryContext context;		/* of everything here */
+	uint32		capacity;		/* rows */
+
+	/* Changing with each row */
+	uint32		count;
+	char	   *elements;		/* AnnElement with the row's heap TID */
+	int8	   *rows;			/* as trees see the rows, tree_dim bytes */
+	float	   *scales;			/* of the bytes */
+	float	   *norms2;			/* squared norms of the vectors */
+	AnnElementRef *refs;		/* where elements are, once written */
+	uint32	   *next_equal;		/* the next row with the same element */
+
+	/* For growing */
+	uint32	   *order;
+	uint32		scratch_rows;	/* that 'scratch' is enough for */
+	char	   *scratch;
+} AnnArena;
+
+#define ANN_NO_ROW PG_UINT32_MAX
+
+/* An arena of 'budget' bytes, everything included, but of a few rows at least. */
+extern AnnArena *ann_arena_make(const AnnIndex *info, Size budget);
+
+extern void ann_arena_free(AnnArena *arena);
+
+static inline AnnElement *
+ann_arena_element(const AnnArena *arena, uint32 row)
+{
+	return (AnnElement *) (arena->elements + (Size) row * arena->info->element_size);
+}
+
+static inline bool
+ann_arena_is_full(const AnnArena *arena)
+{
+	return arena->count == arena->capacity;
+}
+
+/* Add a row; there must be room.  'v' is a row's (ann_tree_vector_row). */
+extern void ann_arena_add(AnnArena *arena, const AnnElement *element,
+						  const AnnTreeVector *v);
+
+/* The rows as the growing of trees takes them. */
+extern AnnTreeRows ann_arena_tree_rows(const AnnArena *arena);
+
+/*
+ * Put the numbers of all rows but those whose element equals that of an
+ * earlier one into arena->order, and return how many they are.  The others are
+ * chained to the earlier one by next_equal; its error becomes the largest.
+ */
+extern uint32 ann_arena_merge(AnnArena *arena);
+
+/* Scratch memory for growing a tree over so many rows. */
+extern char *ann_arena_scratch(AnnArena *arena, uint32 rows);
+
+/*
+ * Inner product: give every row the coordinates that make all equal in norm,
+ * now that info->meta.max_norm is known.
+ */
+extern void ann_arena_augment(AnnArena *arena);
+
+/* Append a row of the arena to a file, and the next row of a file to the arena. */
+extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
+extern void ann_arena_load(AnnArena *arena, BufFile *file);
+
+/* Bytes of a row in a file. */
+extern Size ann_arena_row_bytes(const AnnIndex *info);
+
+#endif							/* ANN_ARENA_H */

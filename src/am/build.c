@@ -1,0 +1,372 @@
+/*
+ * build.c
+ *	  CREATE INDEX.
+ *
+ * The table is read once.  Each vector is checked, brought to its stored form,
+ * rotated, and kept as an element and a row of bytes in the arena, which has
+ * maintenance_work_mem to itself; rows that it has no room for go to a
+ * temporary file, and those that it had follow them.  Then grow.c makes the
+ * trees, and all pages are written once, in order.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/tableam.h"
+#include "algo/forest.h"
+#include "am/arena.h"
+#include "am/grow.h"
+#include "am/method.h"
+#include "am/opclass.h"
+#include "am/options.h"
+#include "am/source.h"
+#include "catalog/index.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "store/bulk.h"
+#include "store/tids.h"
+#include "utils/memutils.h"
+
+/* Heap TIDs of rows without a place in a tree. */
+typedef struct TidArray
+{
+	ItemPointerData *tids;
+	int			count;
+	int			capacity;
+} TidArray;
+
+typedef struct Build
+{
+	/* Unchanging, set at the beginning */
+	Relation	heap;
+	Relation	index;
+	AnnOpclass	opclass;
+	const AnnOptions *options;
+
+	/* Known from the first vector on */
+	AnnMeta		meta;
+	AnnIndex   *info;			/* NULL before */
+	AnnArena   *arena;
+	AnnElement *element;		/* scratch */
+	float	   *floats;			/* scratch: a vector of doubles as floats */
+	AnnTreeVector *v;
+
+	/* Changing with each row */
+	MemoryContext row_context;
+	BufFile    *spool;			/* all rows, once the arena was full */
+	uint64		rows;			/* with a place in the trees */
+	bool		any_alive;		/* is one of them not dead? */
+	double		max_norm2;
+	TidArray	nulls;
+	TidArray	undefined;
+} Build;
+
+static void
+add_tid(TidArray *array, ItemPointer tid)
+{
+	if (array->count == array->capacity)
+	{
+		array->capacity = Max(64, array->capacity * 2);
+		array->tids = array->tids == NULL
+			? palloc(sizeof(ItemPointerData) * array->capacity)
+			: repalloc_huge(array->tids, sizeof(ItemPointerData) * array->capacity);
+	}
+	array->tids[array->count++] = *tid;
+}
+
+/* Forget the vectors so far, so that others may set the dimensions. */
+static void
+forget_vectors(Build *b)
+{
+	if (b->arena != NULL)
+		ann_arena_free(b->arena);
+	if (b->spool != NULL)
+		BufFileClose(b->spool);
+	b->arena = NULL;
+	b->spool = NULL;
+	b->info = NULL;
+	b->meta.dim = 0;
+	b->rows = 0;
+}
+
+/* The first vector tells the dimensions, and all that follows from them. */
+static void
+set_dimensions(Build *b, int dim)
+{
+	b->meta.dim = dim;
+	b->meta.code_bits = ANN_CODE_BITS(dim);
+	b->info = ann_index_make(&b->meta);
+	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024);
+	b->element = palloc0(b->info->element_size);
+	b->floats = palloc(sizeof(float) * dim);
+	b->v = ann_tree_vector_alloc(b->info);
+}
+
+/* Name the row in whatever error is raised about it. */
+typedef struct RowContext
+{
+	Relation	heap;
+	Relation	index;
+	ItemPointer tid;
+} RowContext;
+
+static void
+row_error_context(void *arg)
+{
+	RowContext *row = arg;
+	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(row->index), 0);
+
+	errcontext("row (%u,%u) of table \"%s\", column \"%s\"",
+			   ItemPointerGetBlockNumber(row->tid),
+			   ItemPointerGetOffsetNumber(row->tid),
+			   RelationGetRelationName(row->heap), NameStr(column->attname));
+}
+
+/* Refuse a row, with its place in the table. */
+static void
+refuse_row(Build *b, ItemPointer tid, AnnProblem problem, ArrayType *array)
+{
+	RowContext	row = {b->heap, b->index, tid};
+	ErrorContextCallback callback;
+
+	callback.callback = row_error_context;
+	callback.arg = &row;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	ann_source_refuse(problem, array, b->meta.dim,
+					  RelationGetRelationName(b->index));
+}
+
+/* All rows of the arena go to the file, and the arena is empty. */
+static void
+spill_arena(Build *b)
+{
+	if (b->spool == NULL)
+	{
+		b->spool = BufFileCreateTemp(false);
+		ereport(NOTICE,
+				(errmsg("index \"%s\" is built through temporary files",
+						RelationGetRelationName(b->index)),
+				 errdetail("maintenance_work_mem has room for %u of its vectors.",
+						   b->arena->capacity),
+				 errhint("A larger maintenance_work_mem makes the build faster.")));
+	}
+	for (uint32 row = 0; row < b->arena->count; row++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_arena_save(b->arena, row, b->spool);
+	}
+	b->arena->count = 0;
+}
+
+/* Keep a vector that has been checked. */
+static void
+keep_vector(Build *b, ItemPointer tid, const AnnVector *vector)
+{
+	const float *floats = ann_source_floats(vector, b->floats);
+
+	ann_tree_vector_row(b->info, floats, b->v);
+	if (b->meta.metric == ANN_METRIC_COSINE && b->v->norm2 == 0)
+	{
+		add_tid(&b->undefined, tid);
+		return;
+	}
+	ann_element_make(b->info, vector->data, vector->is_double, b->element);
+	b->element->heap = *tid;
+	b->max_norm2 = Max(b->max_norm2, b->v->norm2);
+	if (ann_arena_is_full(b->arena))
+		spill_arena(b);
+	ann_arena_add(b->arena, b->element, b->v);
+	b->rows++;
+}
+
+/*
+ * Take a row of the table.  A dead one may be visible to others still, and is
+ * indexed if it can be; it neither blocks the build nor decides on the number
+ * of dimensions.
+ */
+static void
+take_row(Build *b, ItemPointer tid, Datum value, bool alive)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	AnnVector	vector;
+	AnnProblem	problem = ann_source_examine(array, b->meta.dim, &vector);
+	MemoryContext old;
+
+	if (problem == ANN_PROBLEM_DIMENSIONS && alive && !b->any_alive &&
+		b->options->dimensions == 0)
+	{
+		forget_vectors(b);
+		problem = ann_source_examine(array, 0, &vector);
+	}
+	if (problem != ANN_PROBLEM_NONE)
+	{
+		if (alive)
+			refuse_row(b, tid, problem, array);
+		return;
+	}
+
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(b));
+	if (b->info == NULL)
+		set_dimensions(b, vector.dim);
+	b->any_alive |= alive;
+	keep_vector(b, tid, &vector);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+build_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
+			   bool alive, void *state)
+{
+	Build	   *b = state;
+	MemoryContext old;
+
+	if (isnull[0])
+	{
+		old = MemoryContextSwitchTo(GetMemoryChunkContext(b));
+		add_tid(&b->nulls, tid);
+		MemoryContextSwitchTo(old);
+		return;
+	}
+	old = MemoryContextSwitchTo(b->row_context);
+	take_row(b, tid, values[0], alive);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(b->row_context);
+}
+
+/* The metapage of an index before anything is known of its rows. */
+static AnnMeta
+initial_meta(Relation index)
+{
+	const AnnOptions *options = ann_options(index);
+	AnnMeta		meta = {0};
+
+	meta.magic = ANN_MAGIC;
+	meta.version = ANN_FORMAT_VERSION;
+	meta.method = ANN_METHOD_ANNOY;
+	meta.metric = ann_opclass(index).metric;
+	meta.scalar = options->scalar;
+	meta.trees = options->trees;
+	meta.chunks = 1;
+	meta.seed = UINT64CONST(0x616e6e6f79);
+	meta.dim = options->dimensions;
+	meta.code_bits = ANN_CODE_BITS(meta.dim);
+	return meta;
+}
+
+/* Write the pages that are known last. */
+static void
+write_head(AnnBulk *bulk, const AnnMeta *meta, const AnnChunk *chunk)
+{
+	PGAlignedBlock page;
+
+	ann_page_init((Page) page.data, ANN_PAGE_META, 0);
+	memcpy(ANN_PAGE_BODY(page.data), meta, sizeof(AnnMeta));
+	ann_page_set_used((Page) page.data, sizeof(AnnMeta));
+	ann_bulk_put_reserved(bulk, ANN_META_BLOCK, (Page) page.data);
+
+	ann_page_init((Page) page.data, ANN_PAGE_DIRECTORY, 0);
+	memcpy(ANN_PAGE_BODY(page.data), chunk, sizeof(AnnChunk));
+	ann_page_set_used((Page) page.data, sizeof(AnnChunk));
+	ann_bulk_put_reserved(bulk, ANN_DIRECTORY_BLOCK, (Page) page.data);
+}
+
+static AnnChunk
+empty_chunk(void)
+{
+	AnnChunk	chunk = {0};
+
+	chunk.roots = InvalidBlockNumber;
+	ItemPointerSetInvalid(&chunk.nulls.head);
+	ItemPointerSetInvalid(&chunk.nulls.tail);
+	chunk.undefined = chunk.nulls;
+	return chunk;
+}
+
+/* Write everything that the scan has found. */
+static void
+write_index(Build *b)
+{
+	AnnBulk    *bulk = ann_bulk_begin(b->index, MAIN_FORKNUM);
+	AnnTidWriter *tids;
+	AnnChunk	chunk = empty_chunk();
+	uint64		elements = 0;
+
+	ann_bulk_reserve(bulk, 2);
+	tids = ann_tids_begin(bulk, 0);
+	if (b->nulls.count > 0)
+		chunk.nulls = ann_tids_write(tids, b->nulls.tids, b->nulls.count);
+	if (b->undefined.count > 0)
+		chunk.undefined = ann_tids_write(tids, b->undefined.tids, b->undefined.count);
+	if (b->rows > 0)
+	{
+		AnnRowSource source = {b->arena, b->spool, b->rows};
+
+		chunk.leaf_capacity = ann_leaf_capacity(b->rows);
+		chunk.roots = ann_grow_chunk(b->index, b->info, bulk, tids, 0, &source,
+									 chunk.leaf_capacity, &elements);
+		b->meta = b->info->meta;
+	}
+	chunk.rows = elements;
+	ann_tids_end(tids);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_WRITE);
+	write_head(bulk, &b->meta, &chunk);
+	ann_bulk_end(bulk);
+}
+
+/* The scan is over: what could not be known before. */
+static void
+finish_rows(Build *b)
+{
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
+								 b->spool ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
+	if (b->rows == 0)
+		return;
+	if (b->meta.metric == ANN_METRIC_IP)
+		b->info->meta.max_norm = (float) sqrt(b->max_norm2);
+	if (b->spool != NULL)
+		spill_arena(b);
+	else
+		ann_arena_augment(b->arena);
+}
+
+IndexBuildResult *
+ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
+{
+	Build	   *b = palloc0(sizeof(Build));
+	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
+
+	if (RelationGetNumberOfBlocks(index) != 0)
+		elog(ERROR, "index \"%s\" already contains data",
+			 RelationGetRelationName(index));
+	b->heap = heap;
+	b->index = index;
+	b->opclass = ann_opclass(index);
+	b->options = ann_options(index);
+	b->meta = initial_meta(index);
+	b->row_context = AllocSetContextCreate(CurrentMemoryContext, "ann row",
+										   ALLOCSET_DEFAULT_SIZES);
+
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_SCAN);
+	result->heap_tuples = table_index_build_scan(heap, index, indexInfo, true, true,
+												 build_callback, b, NULL);
+	finish_rows(b);
+	write_index(b);
+	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
+	return result;
+}
+
+/* The init fork of an unlogged index. */
+void
+ann_build_empty(Relation index)
+{
+	AnnMeta		meta = initial_meta(index);
+	AnnChunk	chunk = empty_chunk();
+	AnnBulk    *bulk = ann_bulk_begin(index, INIT_FORKNUM);
+
+	ann_bulk_reserve(bulk, 2);
+	write_head(bulk, &meta, &chunk);
+	ann_bulk_end(bulk);
+}

@@ -1,0 +1,187 @@
+/*
+ * cost.c
+ *	  What the planner is told about scans of our indexes: amcostestimate.
+ *
+ * An index finds nearest rows, nearly all of them, and gives up the order of
+ * the few that it finds late.  That serves ORDER BY ... LIMIT, whose user has
+ * asked for nothing else; not what needs the whole of the rows in order, or
+ * makes one value of them all.  Hence a price by what stands above the scan.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/genam.h"
+#include "am/method.h"
+#include "am/options.h"
+#include "compat.h"
+#include "nodes/parsenodes.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/spccache.h"
+
+/*
+ * No plan has this: for paths that cannot work.  Not infinity, since core
+ * subtracts the start-up cost from the total.
+ */
+#define IMPOSSIBLE_COST 1.0e100
+
+/* Added to the price of an unwanted plan: less than of a disabled one. */
+#define PENALTY (disable_cost / 2)
+
+/* As selfuncs.c: CPU cost of one page of an index, in operators. */
+#define PAGE_CPU_MULTIPLIER 50
+
+/*
+ * An index is searched again and again, so that most of what a search reads
+ * is in memory.  Pages are priced as if so many searches found it empty.
+ */
+#define SEARCHES_PER_CACHE 10
+
+/* Estimates from codes, 32 at once, that cost as much as one operator. */
+#define CODES_PER_OPERATOR 8
+
+/* An element is about so many times as large as its code. */
+#define ELEMENT_TO_CODE 6
+
+/* Vectors that a search compares exactly, beside some for each row wanted. */
+#define RERANKED_MINIMUM 32
+#define RERANKED_PER_ROW 4
+
+/* The options of an index that the planner has locked. */
+static AnnOptions
+read_options(Oid oid)
+{
+	Relation	index = index_open(oid, NoLock);
+	AnnOptions	result = *ann_options(index);
+
+	index_close(index, NoLock);
+	return result;
+}
+
+/*
+ * Is this the query that core makes of an aggregate like min(vec <-> $1)?  It
+ * has LIMIT 1, but its user has not: they want the minimum itself, which the
+ * index may miss.  The query bears no mark other than the name of its column
+ * (build_minmax_path in planagg.c).
+ */
+static bool
+is_minmax_aggregate(PlannerInfo *root)
+{
+	TargetEntry *target;
+
+	if (root->parent_root == NULL || !root->parent_root->parse->hasAggs ||
+		list_length(root->parse->targetList) != 1)
+		return false;
+	target = linitial_node(TargetEntry, root->parse->targetList);
+	return target->resname != NULL && strcmp(target->resname, "agg_target") == 0;
+}
+
+/* Does anything in the query need all rows, or their order to the end? */
+static bool
+needs_all(PlannerInfo *root, IndexPath *path)
+{
+	Query	   *parse = root->parse;
+	PathKey    *pathkey;
+
+	if (parse->hasAggs || parse->hasWindowFuncs || parse->hasDistinctOn ||
+		parse->groupClause != NIL || parse->groupingSets != NIL ||
+		parse->havingQual != NULL || parse->distinctClause != NIL ||
+		parse->setOperations != NULL)
+		return true;
+
+	/* a distance that equals a column of another table may be merge-joined */
+	if (path->path.pathkeys == NIL)
+		return false;
+	pathkey = linitial_node(PathKey, path->path.pathkeys);
+	return bms_membership(pathkey->pk_eclass->ec_relids) == BMS_MULTIPLE;
+}
+
+/*
+ * How many rows the query wants of the scan, as far as LIMIT or the caller
+ * tells; 0 if that is unknown, as with LIMIT $1.
+ */
+static double
+rows_wanted(PlannerInfo *root)
+{
+	if (root->limit_tuples > 0)
+		return root->limit_tuples;
+	return root->tuple_fraction >= 1 ? root->tuple_fraction : 0;
+}
+
+/*
+ * May the index serve this query?  A tuple fraction stands for a LIMIT, also
+ * one that is a parameter, and for a cursor.
+ */
+static bool
+is_wanted(PlannerInfo *root, IndexPath *path)
+{
+	return root->tuple_fraction > 0 &&
+		rows_wanted(root) <= ann_max_limit &&
+		!needs_all(root, path);
+}
+
+/*
+ * Cost of the search that finds the first rows: leaf pages with the codes of
+ * the rows inspected, and a page for each vector compared exactly.
+ */
+static Cost
+search_cost(PlannerInfo *root, IndexOptInfo *index, double wanted,
+			double loop_count, Cost random_page, double *pages_read)
+{
+	AnnOptions	options = read_options(index->indexoid);
+	double		rows = Max(index->tuples, 1);
+	double		inspected = ann_search_rows(rows, wanted, options.trees);
+	double		reranked = Min(inspected, RERANKED_MINIMUM + RERANKED_PER_ROW * wanted);
+	double		code_pages = index->pages / (ELEMENT_TO_CODE + (double) options.trees);
+	double		searches = SEARCHES_PER_CACHE * Max(loop_count, 1);
+	double		pages;
+
+	pages = ceil(code_pages * inspected / rows + reranked);
+	pages = Min(pages, Max(index->pages, 1));
+	*pages_read = pages;
+
+	return random_page / searches *
+		index_pages_fetched(pages * searches, index->pages, index->pages, root) +
+		pages * PAGE_CPU_MULTIPLIER * cpu_operator_cost +
+		inspected / CODES_PER_OPERATOR * cpu_operator_cost +
+		reranked * cpu_index_tuple_cost;
+}
+
+/* Cost of reading on to the end: a pass over the index, and a sort. */
+static Cost
+rest_cost(IndexOptInfo *index, Cost seq_page)
+{
+	double		rows = Max(index->tuples, 2);
+
+	return index->pages * (seq_page + PAGE_CPU_MULTIPLIER * cpu_operator_cost) +
+		rows * cpu_index_tuple_cost +
+		2.0 * cpu_operator_cost * rows * log2(rows);
+}
+
+void
+ann_cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count,
+				  Cost *startup_cost, Cost *total_cost,
+				  Selectivity *selectivity, double *correlation, double *pages)
+{
+	IndexOptInfo *index = path->indexinfo;
+	double		random_page;
+	double		seq_page;
+
+	*correlation = 0;
+	*selectivity = 1;
+	*pages = 0;
+	if (path->indexorderbys == NIL || is_minmax_aggregate(root))
+	{
+		*startup_cost = *total_cost = IMPOSSIBLE_COST;
+		ann_path_disable(&path->path);
+		return;
+	}
+
+	get_tablespace_page_costs(index->reltablespace, &random_page, &seq_page);
+	*startup_cost = search_cost(root, index, rows_wanted(root), loop_count,
+								random_page, pages);
+	if (!is_wanted(root, path))
+		*startup_cost += PENALTY;
+	*total_cost = *startup_cost + rest_cost(index, seq_page);
+}

@@ -1,0 +1,32 @@
+/*
+ * grow.h
+ *	  From the rows of a build to the trees, leaves and elements of a chunk.
+ */
+#ifndef ANN_GROW_H
+#define ANN_GROW_H
+
+#include "postgres.h"
+
+#include "am/arena.h"
+#include "store/bulk.h"
+#include "store/tids.h"
+
+/* Where the rows of a chunk are: in an arena, or all of them in a file. */
+typedef struct AnnRowSource
+{
+	AnnArena   *arena;
+	BufFile    *file;			/* NULL: they are in the arena */
+	uint64		rows;
+} AnnRowSource;
+
+/*
+ * Build all trees of a chunk and write them; returns the first page of its
+ * roots, InvalidBlockNumber for no rows.  *elements becomes their number.
+ * The rows are used up, and a file closed.
+ */
+extern BlockNumber ann_grow_chunk(Relation index, const AnnIndex *info,
+								  AnnBulk *bulk, AnnTidWriter *tids, uint32 chunk,
+								  AnnRowSource *source, uint32 leaf_capacity,
+								  uint64 *elements);
+
+#endif							/* ANN_GROW_H */

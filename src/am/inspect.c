@@ -1,0 +1,175 @@
+/*
+ * inspect.c
+ *	  SQL functions that tell what is in an index.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "algo/distance.h"
+#include "am/opclass.h"
+#include "catalog/index.h"
+#include "compat.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "store/page.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/*
+ * Open an index of ours for reading.  The caller must be allowed to read the
+ * table.
+ */
+static Relation
+open_index(Oid oid)
+{
+	Relation	index = index_open(oid, AccessShareLock);
+	Oid			heap = index->rd_index->indrelid;
+
+	if (!ann_is_index(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("index \"%s\" is not of a method of ann",
+						RelationGetRelationName(index))));
+	if (pg_class_aclcheck(heap, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heap));
+	if (RELATION_IS_OTHER_TEMP(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot read temporary indexes of other sessions")));
+	return index;
+}
+
+/* Pages of an index, by kind. */
+typedef struct PageCounts
+{
+	int64		kind[ANN_PAGE_FREE + 1];	/* by AnnPageKind; 0: none of them */
+	int64		pages;
+} PageCounts;
+
+static PageCounts
+count_pages(Relation index)
+{
+	PageCounts	counts = {{0}};
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+
+	counts.pages = RelationGetNumberOfBlocks(index);
+	for (BlockNumber block = 0; block < counts.pages; block++)
+	{
+		Buffer		buffer;
+		Page		page;
+		int			kind = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buffer);
+		if (!PageIsNew(page) && PageGetSpecialSize(page) == sizeof(AnnPageTail))
+			kind = ANN_PAGE_TAIL(page)->kind;
+		counts.kind[kind <= ANN_PAGE_FREE ? kind : 0]++;
+		UnlockReleaseBuffer(buffer);
+	}
+	FreeAccessStrategy(strategy);
+	return counts;
+}
+
+static const char *
+metric_name(int metric)
+{
+	static const char *const names[] = {NULL, "l2", "cosine", "ip"};
+
+	return metric >= ANN_METRIC_L2 && metric <= ANN_METRIC_IP ? names[metric] : "unknown";
+}
+
+static const char *
+scalar_name(int scalar)
+{
+	static const char *const names[] = {NULL, "f64", "f32", "f16", "i8", "none"};
+
+	return scalar >= ANN_SCALAR_F64 && scalar <= ANN_SCALAR_NONE ? names[scalar] : "unknown";
+}
+
+/* Directory and lists share a column, as neither is much. */
+static int64
+other_pages(const PageCounts *counts)
+{
+	return counts->kind[ANN_PAGE_META] + counts->kind[ANN_PAGE_DIRECTORY] +
+		counts->kind[ANN_PAGE_ROOTS] + counts->kind[ANN_PAGE_TIDS];
+}
+
+PG_FUNCTION_INFO_V1(ann_index_info);
+
+/* ann_index_info(index): one row about the index as a whole. */
+Datum
+ann_index_info(PG_FUNCTION_ARGS)
+{
+	Relation	index = open_index(PG_GETARG_OID(0));
+	AnnMeta		meta = ann_index(index)->meta;
+	PageCounts	counts = count_pages(index);
+	AnnOpclass	opclass = ann_opclass(index);
+	AnnChunk	chunk;
+	TupleDesc	desc;
+	Datum		values[18];
+	bool		nulls[18] = {false};
+	int			n = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	ann_chunk_read(index, 0, &chunk);
+	values[n++] = CStringGetTextDatum("annoy");
+	values[n++] = CStringGetTextDatum(metric_name(meta.metric));
+	values[n++] = CStringGetTextDatum(opclass.is_double ? "double precision[]" : "real[]");
+	nulls[n] = (meta.dim == 0);
+	values[n++] = Int32GetDatum((int32) meta.dim);
+	values[n++] = CStringGetTextDatum(scalar_name(meta.scalar));
+	nulls[n] = (meta.dim == 0);
+	values[n++] = Int32GetDatum(meta.code_bits);
+	values[n++] = Int64GetDatum((int64) chunk.rows);
+	values[n++] = Int32GetDatum((int32) meta.chunks);
+	values[n++] = Int32GetDatum((int32) meta.trees);
+	values[n++] = Int64GetDatum(counts.pages);
+	values[n++] = Int64GetDatum(counts.kind[ANN_PAGE_NODE]);
+	values[n++] = Int64GetDatum(counts.kind[ANN_PAGE_LEAF]);
+	values[n++] = Int64GetDatum(counts.kind[ANN_PAGE_ELEMENT] + counts.kind[ANN_PAGE_REST]);
+	values[n++] = Int64GetDatum(other_pages(&counts));
+	values[n++] = Int64GetDatum(counts.kind[ANN_PAGE_FREE] + counts.kind[0]);
+	values[n++] = Int32GetDatum((int32) meta.version);
+	values[n++] = Int64GetDatum((int64) meta.seed);
+	values[n++] = CStringGetTextDatum(ann_kernels->name);
+	Assert(n == lengthof(values));
+
+	index_close(index, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+PG_FUNCTION_INFO_V1(ann_chunks);
+
+/* ann_chunks(index): a row for each chunk of the directory. */
+Datum
+ann_chunks(PG_FUNCTION_ARGS)
+{
+	Relation	index = open_index(PG_GETARG_OID(0));
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	uint32		chunks = ann_index(index)->meta.chunks;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (uint32 i = 0; i < chunks; i++)
+	{
+		AnnChunk	chunk;
+		Datum		values[6];
+		bool		nulls[6] = {false};
+
+		ann_chunk_read(index, i, &chunk);
+		values[0] = Int32GetDatum((int32) i);
+		values[1] = Int64GetDatum(chunk.first_heap_block);
+		nulls[2] = (chunk.heap_blocks == 0);
+		values[2] = Int64GetDatum((int64) chunk.first_heap_block + chunk.heap_blocks - 1);
+		values[3] = Int64GetDatum((int64) chunk.rows);
+		values[4] = Int64GetDatum((int64) chunk.dead);
+		values[5] = Int32GetDatum((int32) chunk.leaf_capacity);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	index_close(index, AccessShareLock);
+	return (Datum) 0;
+}

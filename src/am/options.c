@@ -1,0 +1,148 @@
+/*
+ * options.c
+ *	  The options of an index and the settings ann.*.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <math.h>
+
+#include "access/reloptions.h"
+#include "am/options.h"
+#include "storage/lock.h"
+#include "utils/guc.h"
+
+/* Automatic search_k: so many rows, the larger of the three. */
+#define AUTOMATIC_MINIMUM		1024
+#define AUTOMATIC_PER_ROOT		24	/* times the square root of the rows */
+#define AUTOMATIC_PER_LIMIT		20	/* times the limit */
+
+int			ann_search_k = 0;
+int			ann_max_limit = ANN_DEFAULT_MAX_LIMIT;
+
+static relopt_kind annoy_relopt_kind;
+
+static relopt_enum_elt_def scalar_values[] =
+{
+	{"f64", ANN_SCALAR_F64},
+	{"f32", ANN_SCALAR_F32},
+	{"f16", ANN_SCALAR_F16},
+	{"i8", ANN_SCALAR_I8},
+	{"none", ANN_SCALAR_NONE},
+	{NULL}
+};
+
+static const relopt_parse_elt annoy_relopts[] =
+{
+	{"trees", RELOPT_TYPE_INT, offsetof(AnnOptions, trees)},
+	{"scalar", RELOPT_TYPE_ENUM, offsetof(AnnOptions, scalar)},
+	{"dimensions", RELOPT_TYPE_INT, offsetof(AnnOptions, dimensions)}
+};
+
+const AnnOptions *
+ann_options(Relation index)
+{
+	/* without a WITH clause there is nothing in the relation */
+	static const AnnOptions defaults = {
+		.trees = ANN_DEFAULT_TREES,
+		.scalar = ANN_DEFAULT_SCALAR,
+		.dimensions = 0
+	};
+
+	if (index->rd_options == NULL)
+		return &defaults;
+	return (const AnnOptions *) index->rd_options;
+}
+
+bytea *
+ann_options_parse(Datum reloptions, bool validate)
+{
+	return (bytea *) build_reloptions(reloptions, validate,
+									  annoy_relopt_kind,
+									  sizeof(AnnOptions),
+									  annoy_relopts,
+									  lengthof(annoy_relopts));
+}
+
+double
+ann_search_rows(double rows, double limit, int trees)
+{
+	double		result = ann_search_k;
+
+	if (ann_search_k == 0)
+	{
+		result = Max(AUTOMATIC_MINIMUM, AUTOMATIC_PER_ROOT * sqrt(rows));
+		result = Max(result, AUTOMATIC_PER_LIMIT * limit);
+	}
+	/* as in the Annoy library: each tree may contribute a whole answer */
+	result = Max(result, trees * limit);
+	return Min(result, rows);
+}
+
+/* The options of CREATE INDEX ... WITH. */
+static void
+define_reloptions(void)
+{
+	annoy_relopt_kind = add_reloption_kind();
+	add_int_reloption(annoy_relopt_kind,
+					  "trees",
+					  "Number of trees. More trees give better recall for the same search_k, a slower build and a larger index.",
+					  ANN_DEFAULT_TREES,
+					  ANN_MIN_TREES,
+					  ANN_MAX_TREES,
+					  AccessExclusiveLock);
+	add_enum_reloption(annoy_relopt_kind,
+					   "scalar",
+					   "How the index stores an element of a vector.",
+					   scalar_values,
+					   ANN_DEFAULT_SCALAR,
+					   "Valid values are \"f64\", \"f32\", \"f16\", \"i8\" and \"none\".",
+					   AccessExclusiveLock);
+	add_int_reloption(annoy_relopt_kind,
+					  "dimensions",
+					  "Number of dimensions of the vectors; 0 takes it from the first row.",
+					  0,
+					  0,
+					  ANN_MAX_DIMENSIONS,
+					  AccessExclusiveLock);
+}
+
+/* The settings, which users may change in a session. */
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("ann.search_k",
+							"Number of rows that a search of an annoy index inspects.",
+							"A larger value gives better recall and slower searches. "
+							"0 lets the index choose.",
+							&ann_search_k,
+							0,
+							0,
+							INT_MAX,
+							PGC_USERSET,
+							0,
+							NULL,
+							NULL,
+							NULL);
+	DefineCustomIntVariable("ann.max_limit",
+							"Largest LIMIT for which an approximate index is used.",
+							"A query that asks for more rows sorts the table, "
+							"which is exact and then often as fast.",
+							&ann_max_limit,
+							ANN_DEFAULT_MAX_LIMIT,
+							1,
+							INT_MAX,
+							PGC_USERSET,
+							0,
+							NULL,
+							NULL,
+							NULL);
+	MarkGUCPrefixReserved("ann");
+}
+
+void
+ann_options_init(void)
+{
+	define_reloptions();
+	define_settings();
+}

@@ -1,0 +1,54 @@
+/*
+ * options.h
+ *	  What a user may set: the options of an index (WITH) and the settings
+ *	  ann.*, with their limits, and what follows from them.
+ */
+#ifndef ANN_OPTIONS_H
+#define ANN_OPTIONS_H
+
+#include "postgres.h"
+
+#include "store/format.h"
+#include "utils/rel.h"
+
+#define ANN_MIN_TREES			1
+#define ANN_MAX_TREES			1000
+#define ANN_DEFAULT_TREES		2
+#define ANN_DEFAULT_SCALAR		ANN_SCALAR_F16
+#define ANN_DEFAULT_MAX_LIMIT	1000000
+
+/*
+ * The options of an index, as in rd_options.  They say how the next build is
+ * to be done: what the present content was built with is in the metapage.
+ */
+typedef struct AnnOptions
+{
+	int32		vl_len_;		/* varlena header, not for direct use */
+	int			trees;
+	AnnScalar	scalar;
+	int			dimensions;		/* 0: taken from the first row */
+} AnnOptions;
+
+/* The options of an index; good until the relation is closed or invalidated. */
+extern const AnnOptions *ann_options(Relation index);
+
+/* amoptions: parse the WITH clause; raises PostgreSQL's own errors. */
+extern bytea *ann_options_parse(Datum reloptions, bool validate);
+
+/* ann.search_k: candidates that a search of a forest inspects; 0 = automatic. */
+extern int	ann_search_k;
+
+/* ann.max_limit: a query with a larger LIMIT is not served by an index. */
+extern int	ann_max_limit;
+
+/*
+ * How many live rows a search of a forest inspects in order to return 'limit'
+ * rows (0: unknown) of 'rows', by ann.search_k or automatically.  Both the scan
+ * and its price ask here.
+ */
+extern double ann_search_rows(double rows, double limit, int trees);
+
+/* Make the options and settings known; when the library is loaded. */
+extern void ann_options_init(void);
+
+#endif							/* ANN_OPTIONS_H */
