@@ -5,6 +5,10 @@
 #                           make: each sets up all it needs by itself
 #   make unit, make client, make bench/kernels    parts that these build
 
+# "DATA" of the command line or the environment is a file for the demo; below
+# it is what PGXS installs.
+export ANN_DEMO_DATA := $(DATA)
+
 EXTENSION = ann
 MODULE_big = ann
 DATA = sql/ann--0.1.0.sql

@@ -136,6 +136,8 @@ PEAK(scalar_integer, SCALAR, int, 1, acc[k] + x * x, "r")
 PEAK(neon_double, , float64x2_t, 2, vfmaq_f64(acc[k], x, x), "w")
 PEAK(neon_float, , float32x4_t, 4, vfmaq_f32(acc[k], x, x), "w")
 PEAK(neon_integer, , int16x8_t, 8, vmlaq_s16(acc[k], x, x), "w")
+PEAK(neondot_integer, __attribute__((target("arch=armv8.2-a+dotprod"))), int32x4_t, 16,
+	 vdotq_s32(acc[k], vreinterpretq_s8_s32(x), vreinterpretq_s8_s32(x)), "w")
 #else
 #error "no measure of multiply-adds for this processor"
 #endif
@@ -154,7 +156,7 @@ static const struct
 	{"avx512vnni", {avx512_double, avx512_float, vnni_integer}},
 #elif defined(__aarch64__)
 	{"neon", {neon_double, neon_float, neon_integer}},
-	{"neondot", {neon_double, neon_float, neon_integer}},
+	{"neondot", {neon_double, neon_float, neondot_integer}},
 #endif
 };
 

@@ -149,8 +149,7 @@ read_bytes(VectorReader *reader, size_t size)
 		reader->bytes_size = size;
 	}
 	n = gzread(reader->file, reader->bytes, (unsigned) size);
-	if (n < 0 || (size_t) n < size)
-		check_stream(reader);
+	check_stream(reader);
 	return n < 0 ? 0 : (size_t) n;
 }
 
@@ -241,11 +240,13 @@ next_line(VectorReader *reader)
 		if (gzgets(reader->file, (char *) reader->bytes + used,
 				   (int) (reader->bytes_size - used)) == NULL)
 		{
-			check_stream(reader);
+			if (!gzeof(reader->file))
+				check_stream(reader);
 			if (used == 0)
 				return false;
 			break;
 		}
+		check_stream(reader);
 		used += strlen((char *) reader->bytes + used);
 		if (used > 0 && reader->bytes[used - 1] == '\n')
 			break;

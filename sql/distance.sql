@@ -24,6 +24,14 @@ FROM generate_series(1, 1000) i,
 	LATERAL (SELECT ARRAY[sin(i), cos(i), sin(3 * i)] AS v,
 			 ARRAY[-sin(i), -cos(i), -sin(3 * i)] AS w) AS vectors;
 
+-- of parallel vectors 0 but for rounding, and never below
+SELECT count(*) FILTER (WHERE NOT (v <=> w) BETWEEN 0 AND 1e-15) AS parallel,
+	count(*) FILTER (WHERE NOT (v <=> u) BETWEEN 2 - 1e-15 AND 2) AS opposite
+FROM generate_series(1, 1000) i,
+	LATERAL (SELECT ARRAY[sin(i), cos(i), sin(3 * i)] AS v,
+			 ARRAY[3 * sin(i), 3 * cos(i), 3 * sin(3 * i)] AS w,
+			 ARRAY[-3 * sin(i), -3 * cos(i), -3 * sin(3 * i)] AS u) AS vectors;
+
 -- NULL in, NULL out
 SELECT NULL::real[] <-> '{1}' AS l2, '{1}'::real[] <=> NULL AS cosine,
 	NULL::float8[] <#> '{1}' AS ip, inner_product(NULL::real[], '{1}') AS product,

@@ -76,6 +76,11 @@ FROM unnest(ARRAY['real[]', 'float8[]', 'numeric[]', 'integer[]', 'bigint[]', 's
 SELECT ARRAY[1, 2] <-> ARRAY[4, 6] AS integers, ARRAY[0.5, 1] <-> ARRAY[0.5, 2] AS numerics,
 	ARRAY[1, 2] <-> ARRAY[1, 3.5] AS mixed, ARRAY[1, 2] <-> '{4,6}' AS literal;
 
+-- integers at their full width
+SELECT '{3000000000}'::bigint[] <-> '{0}'::real[] AS bigint,
+	'{2147483647}'::integer[] <#> '{-2147483648}'::integer[] = 2147483647::float8 * 2147483648 AS integer,
+	'{32767}'::smallint[] <-> '{-32768}'::smallint[] AS smallint;
+
 -- the functions, too, take every pair of types, and literals on either side
 SELECT count(*) AS pairs, bool_and(answers(format($$
 	l2_distance('{1,2}'::%1$s, '{4,6}'::%2$s) = 5 AND inner_product('{1,2}'::%1$s, '{4,6}'::%2$s) = 16 AND

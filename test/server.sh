@@ -332,6 +332,10 @@ ann_copy()
 	[ ! -t 0 ] || exec </dev/null
 	umask 022
 	ANN_WORK=$(mktemp -d "${ANN_TMP:-/tmp}/ann.XXXXXX") || return 1
+	[ ${#ANN_WORK} -le 80 ] ||
+		ann_die "$ANN_WORK is too long a name for a socket's directory: set ANN_TMP to a shorter one."
+	cp /bin/true "$ANN_WORK/runs" && "$ANN_WORK/runs" ||
+		ann_die "Programs cannot be run in $ANN_WORK: set ANN_TMP to a directory where they can."
 	ANN_WORK=$(cd "$ANN_WORK" && pwd -P)
 	mkdir "$ANN_WORK/src" "$ANN_WORK/tmp" "$ANN_WORK/bin"
 	ann_environment
@@ -416,7 +420,7 @@ ann_sanitizers()
 ann_own()
 {
 	[ "$(id -u)" != 0 ] || chown -R "$ANN_USER" "$ANN_WORK"
-	chmod 755 "$ANN_WORK"
+	chmod 700 "$ANN_WORK"
 }
 
 # "make ARG..." in the copy; its output is shown only when it fails.
