@@ -130,8 +130,9 @@ extern void ann_splitter_init(AnnSplitter *splitter, const AnnTreeRows *rows,
  * Split the n >= 2 rows whose numbers are in 'order'.
  *
  * Permutes 'order' so that the rows of side 0 come first, and returns how many
- * they are: neither 0 nor n, and each side below ANN_SPLIT_MAX_SHARE.  split->w is the splitter's memory and holds
- * until the next call.  With through_origin the offset is 0.
+ * they are: neither 0 nor n, and each side below ANN_SPLIT_MAX_SHARE.
+ * split->w is the splitter's memory and holds until the next call.  With
+ * through_origin the offset is 0.
  *
  * ann_split_side() tells the side that each row was put on, with one
  * exception: where a coin has to separate equal rows, the first half of the

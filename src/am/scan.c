@@ -60,6 +60,9 @@
 /* Standard deviations that lower bounds allow for. */
 #define SLACK 1.9f
 
+/* Candidates that are fetched ahead while one is measured. */
+#define PREFETCHED 3
+
 /* The pass over all elements pays when so much of them has been inspected. */
 #define REST_SHARE 0.25
 
@@ -544,6 +547,15 @@ measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref, double *low, double *
 	return true;
 }
 
+/* The first entries of the heap are the ones most likely to be measured next. */
+static void
+prefetch_candidates(IndexScanDesc scan, AnnScan *s)
+{
+	for (size_t i = 0; i < Min(s->candidates.size, PREFETCHED); i++)
+		ann_element_prefetch(scan->indexRelation, &s->info,
+							 key_element(s->candidates.entries[i].item));
+}
+
 /*
  * Measure candidates until the next bound is above the distance of the last
  * one that is wanted.
@@ -568,6 +580,7 @@ measure_candidates(IndexScanDesc scan, AnnScan *s)
 		if (s->bound > ann_threshold_get(&nearest))
 			break;
 		ann_frontier_pop(&s->candidates, &next);
+		prefetch_candidates(scan, s);
 		if (measure(scan, s, key_element(next.item), &low, &high))
 		{
 			keep_result(scan, s, low, high, s->element);

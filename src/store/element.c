@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "storage/freespace.h"
 #include "store/element.h"
+#include "store/recent.h"
 
 /* Vectors are encoded and compared in parts of so many dimensions. */
 #define PART_DIMENSIONS 256
@@ -466,6 +467,18 @@ ann_element_read(Relation index, const AnnIndex *info, AnnElementRef ref,
 	UnlockReleaseBuffer(buffer);
 	return ItemPointerIsValid(&element->heap) &&
 		read_rest(index, next, (char *) element + size, info->element_size - size);
+}
+
+void
+ann_element_prefetch(Relation index, const AnnIndex *info, AnnElementRef ref)
+{
+	Size		size = Min(info->element_size, ANN_BODY_SIZE);
+	Size		slot = ItemPointerGetOffsetNumberNoCheck(&ref) - FirstOffsetNumber;
+
+	ann_recent_prefetch(index, ItemPointerGetBlockNumberNoCheck(&ref), 0,
+						SizeOfPageHeaderData);
+	ann_recent_prefetch(index, ItemPointerGetBlockNumberNoCheck(&ref),
+						SizeOfPageHeaderData + slot * size, size);
 }
 
 /*

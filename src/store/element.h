@@ -24,8 +24,8 @@ extern void ann_element_make(const AnnIndex *index, const void *vector,
 							 bool is_double, AnnElement *element);
 
 /*
- * The vector of an element as floats or doubles; exact but for a vector of
- * doubles read as floats.  'scalar' must not be ANN_SCALAR_NONE.
+ * The vector of an element as floats; exact but for stored doubles, which are
+ * rounded.  'scalar' must not be ANN_SCALAR_NONE.
  */
 extern void ann_element_floats(const AnnIndex *index, const AnnElement *element,
 							   float *result);
@@ -66,6 +66,9 @@ extern void ann_element_distance(const AnnIndex *index, const AnnQuery *query,
  */
 extern bool ann_element_read(Relation index, const AnnIndex *info,
 							 AnnElementRef ref, AnnElement *element);
+
+/* Hint that an element will be read soon. */
+extern void ann_element_prefetch(Relation index, const AnnIndex *info, AnnElementRef ref);
 
 /*
  * Append all heap TIDs of an element, each once, to tids (an array in *tids of

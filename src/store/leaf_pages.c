@@ -13,6 +13,10 @@
 #include "port/pg_bitutils.h"
 #include "storage/lmgr.h"
 #include "store/leaf_pages.h"
+#include "store/recent.h"
+
+/* Of the next page while one is visited; the processor finds the others. */
+#define FIRST_LINES 1024
 
 #define LEAF_HEADER(page) ((AnnLeafHeader *) ANN_PAGE_BODY(page))
 #define LEAF_BLOCKS(page) (ANN_PAGE_BODY(page) + sizeof(AnnLeafHeader))
@@ -89,9 +93,11 @@ ann_leaf_scan(Relation index, const AnnIndex *info, BlockNumber first,
 			pages += info->pages_per_block;
 			continue;
 		}
+		block = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+		if (block != InvalidBlockNumber)
+			ann_recent_prefetch(index, block, 0, FIRST_LINES);
 		for (int i = 0; i < blocks; i++)
 			visit(page_block(info, BufferGetPage(buffer), i), state);
-		block = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
 		UnlockReleaseBuffer(buffer);
 		pages++;
 	}

@@ -9,6 +9,7 @@
 
 #include "storage/freespace.h"
 #include "store/page.h"
+#include "store/recent.h"
 #include "utils/memutils.h"
 
 /* How many pages that the free space map offers are looked at. */
@@ -99,7 +100,8 @@ ann_page_try_read_by(Relation index, BlockNumber block, AnnPageKind kind,
 	Page		page;
 
 	check_block(index, block);
-	*buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+	*buffer = strategy == NULL ? ann_recent_read(index, block)
+		: ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 	LockBuffer(*buffer, mode);
 	page = BufferGetPage(*buffer);
 	if (likely(page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind))
