@@ -28,6 +28,8 @@ CREATE TABLE texts AS
 	FROM (
 		SELECT pg_describe_object(classoid, objoid, objsubid), description
 		FROM pg_description
+		WHERE NOT EXISTS (SELECT FROM pg_depend	-- no member of an extension, ours among them
+						  WHERE classid = classoid AND objid = objoid AND deptype = 'e')
 		UNION
 		SELECT 'setting ' || name, concat_ws(' ', short_desc, extra_desc)
 		FROM pg_settings
