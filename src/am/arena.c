@@ -17,6 +17,9 @@
 /* Whatever the budget, so that long vectors can be built at all. */
 #define MIN_ROWS 256
 
+/* The arrays begin with room for so many. */
+#define FIRST_ROWS 4096
+
 /* Bytes of a row's direction that its hash is made of. */
 #define HASHED_BYTES 64
 
@@ -27,10 +30,27 @@ ann_arena_row_bytes(const AnnIndex *info)
 		sizeof(AnnElementRef);
 }
 
+/* Enlarge an array of the arena; the allocator moves large ones without copying. */
 static void *
-reserve(AnnArena *arena, Size size)
+enlarge(AnnArena *arena, void *array, Size item)
 {
-	return MemoryContextAllocHuge(arena->context, Max(size * arena->capacity, 1));
+	Size		size = item * arena->capacity;
+
+	return array == NULL ? MemoryContextAllocHuge(arena->context, size)
+		: repalloc_huge(array, size);
+}
+
+static void
+enlarge_arena(AnnArena *arena, uint32 capacity)
+{
+	arena->capacity = capacity;
+	arena->elements = enlarge(arena, arena->elements, arena->info->element_size);
+	arena->rows = enlarge(arena, arena->rows, arena->info->tree_dim);
+	arena->scales = enlarge(arena, arena->scales, sizeof(float));
+	arena->norms2 = enlarge(arena, arena->norms2, sizeof(float));
+	arena->refs = enlarge(arena, arena->refs, sizeof(AnnElementRef));
+	arena->next_equal = enlarge(arena, arena->next_equal, sizeof(uint32));
+	arena->order = enlarge(arena, arena->order, sizeof(uint32));
 }
 
 AnnArena *
@@ -38,21 +58,29 @@ ann_arena_make(const AnnIndex *info, Size budget)
 {
 	AnnArena   *arena = palloc0(sizeof(AnnArena));
 
-	/* beside the row: its number and its link, and twice 4 bytes for growing */
-	Size		per_row = ann_arena_row_bytes(info) + 4 * sizeof(uint32);
+	/*
+	 * Beside the row: its number and its link, twice 4 bytes for growing, and
+	 * up to 16 in the table by which equal rows are found.
+	 */
+	Size		per_row = ann_arena_row_bytes(info) + 4 * sizeof(uint32) + 16;
 
 	arena->info = info;
 	arena->context = AllocSetContextCreate(CurrentMemoryContext, "ann arena",
 										   ALLOCSET_DEFAULT_SIZES);
-	arena->capacity = (uint32) Max(MIN_ROWS, Min(budget / per_row, ANN_LEAF - 1));
-	arena->elements = reserve(arena, info->element_size);
-	arena->rows = reserve(arena, info->tree_dim);
-	arena->scales = reserve(arena, sizeof(float));
-	arena->norms2 = reserve(arena, sizeof(float));
-	arena->refs = reserve(arena, sizeof(AnnElementRef));
-	arena->next_equal = reserve(arena, sizeof(uint32));
-	arena->order = reserve(arena, sizeof(uint32));
+	arena->max_rows = (uint32) Max(MIN_ROWS, Min(budget / per_row, ANN_LEAF - 1));
+	enlarge_arena(arena, Min(arena->max_rows, FIRST_ROWS));
 	return arena;
+}
+
+/* The number of a further row. */
+static uint32
+new_row(AnnArena *arena)
+{
+	Assert(!ann_arena_is_full(arena));
+	if (arena->count == arena->capacity)
+		enlarge_arena(arena, arena->capacity > arena->max_rows / 2
+					  ? arena->max_rows : arena->capacity * 2);
+	return arena->count++;
 }
 
 void
@@ -72,9 +100,8 @@ void
 ann_arena_add(AnnArena *arena, const AnnElement *element,
 			  const AnnTreeVector *v)
 {
-	uint32		row = arena->count++;
+	uint32		row = new_row(arena);
 
-	Assert(row < arena->capacity);
 	memcpy(ann_arena_element(arena, row), element, arena->info->element_size);
 	memcpy(row_bytes(arena, row), v->row, arena->info->tree_dim);
 	arena->scales[row] = v->scale;
@@ -207,9 +234,8 @@ ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
 void
 ann_arena_load(AnnArena *arena, BufFile *file)
 {
-	uint32		row = arena->count++;
+	uint32		row = new_row(arena);
 
-	Assert(row < arena->capacity);
 	BufFileReadExact(file, ann_arena_element(arena, row), arena->info->element_size);
 	BufFileReadExact(file, row_bytes(arena, row), arena->info->tree_dim);
 	BufFileReadExact(file, &arena->scales[row], sizeof(float));

@@ -14,17 +14,18 @@
 #include "store/tree_pages.h"
 
 /*
- * Rows in memory, in parallel arrays.  They are reserved for as many rows as
- * the budget allows, and take real memory as they are filled.
+ * Rows in memory, in parallel arrays that grow with them as far as the budget
+ * allows.
  */
 typedef struct AnnArena
 {
 	/* Unchanging, set when it is made */
 	const AnnIndex *info;
 	MemoryContext context;		/* of everything here */
-	uint32		capacity;		/* rows */
+	uint32		max_rows;		/* that the budget has room for */
 
 	/* Changing with each row */
+	uint32		capacity;		/* of the arrays, in rows */
 	uint32		count;
 	char	   *elements;		/* AnnElement with the row's heap TID */
 	int8	   *rows;			/* as trees see the rows, tree_dim bytes */
@@ -55,7 +56,7 @@ ann_arena_element(const AnnArena *arena, uint32 row)
 static inline bool
 ann_arena_is_full(const AnnArena *arena)
 {
-	return arena->count == arena->capacity;
+	return arena->count == arena->max_rows;
 }
 
 /* Add a row; there must be room.  'v' is a row's (ann_tree_vector_row). */

@@ -149,7 +149,7 @@ spill_arena(Build *b)
 				(errmsg("index \"%s\" is built through temporary files",
 						RelationGetRelationName(b->index)),
 				 errdetail("maintenance_work_mem has room for %u of its vectors.",
-						   b->arena->capacity),
+						   b->arena->max_rows),
 				 errhint("A larger maintenance_work_mem makes the build faster.")));
 	}
 	for (uint32 row = 0; row < b->arena->count; row++)

@@ -67,7 +67,10 @@ static void
 finish_element_page(Grower *g)
 {
 	if (g->page != NULL)
+	{
+		ann_page_set_used(g->page, (Size) g->slots * g->info->element_size);
 		ann_bulk_done(g->bulk, g->block);
+	}
 	g->page = NULL;
 	g->slots = 0;
 }
@@ -393,9 +396,9 @@ load_sample(Grower *g, const Part *part, uint32 wanted)
 static AnnSplitTree *
 grow_parent(Grower *g, const Part *part)
 {
-	uint64		room = Max(g->arena->capacity / 3 * 2, 1);
+	uint64		room = Max(g->arena->max_rows / 3 * 2, 1);
 	uint32		parts = (uint32) Min(part->rows / room + 2, MAX_PARTS);
-	uint32		sample = (uint32) Min((uint64) g->arena->capacity / 2,
+	uint32		sample = (uint32) Min((uint64) g->arena->max_rows / 2,
 									  (uint64) parts * SAMPLE_PER_PART);
 	AnnGrowOptions options;
 	AnnTreeRows rows;
@@ -501,7 +504,7 @@ grow_part(Grower *g, Part *part)
 	uint64		largest = 0;
 	uint32		root;
 
-	if (part->rows <= g->arena->capacity)
+	if (part->rows <= g->arena->max_rows)
 	{
 		load_part(g, part);
 		BufFileClose(part->file);
