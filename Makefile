@@ -20,7 +20,8 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/algo/*.c src/store/*.c src/am/*.
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -Wshadow
 
-REGRESS = install distance norm input query_types exact planner opclass options
+REGRESS = install distance norm input query_types exact planner opclass options \
+	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = snapshot
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation --load-extension=ann

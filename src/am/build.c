@@ -167,7 +167,7 @@ keep_vector(Build *b, ItemPointer tid, const AnnVector *vector)
 	const float *floats = ann_source_floats(vector, b->floats);
 
 	ann_tree_vector_row(b->info, floats, b->v);
-	if (b->meta.metric == ANN_METRIC_COSINE && b->v->norm2 == 0)
+	if (b->meta.metric == ANN_METRIC_COSINE && b->v->norm2 == 0 && ann_source_is_zero(vector))
 	{
 		add_tid(&b->undefined, tid);
 		return;

@@ -62,7 +62,7 @@ insert_vector(Relation index, const AnnIndex *info, const AnnVector *vector,
 	int			num_roots;
 
 	ann_tree_vector_row(info, ann_source_floats(vector, palloc(sizeof(float) * vector->dim)), v);
-	if (info->meta.metric == ANN_METRIC_COSINE && v->norm2 == 0)
+	if (info->meta.metric == ANN_METRIC_COSINE && v->norm2 == 0 && ann_source_is_zero(vector))
 	{
 		insert_aside(index, offsetof(AnnChunk, undefined), heap_tid);
 		return;

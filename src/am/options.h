@@ -12,7 +12,7 @@
 #include "utils/rel.h"
 
 #define ANN_MIN_TREES			1
-#define ANN_MAX_TREES			1000
+#define ANN_MAX_TREES			ANN_MAX_ROOTS
 #define ANN_DEFAULT_TREES		2
 #define ANN_DEFAULT_SCALAR		ANN_SCALAR_F16
 #define ANN_DEFAULT_MAX_LIMIT	1000000

@@ -163,6 +163,8 @@ typedef struct AnnScan
 
 	/* What is returned next, one by one */
 	RowArray	out;
+	RowArray	nan;			/* met by the pass over the rest */
+	BlockNumber heap_blocks;	/* the table has at least so many */
 	BlockNumber next_block;		/* PHASE_UNORDERED */
 	BlockNumber num_blocks;
 } AnnScan;
@@ -224,21 +226,38 @@ check_query(IndexScanDesc scan, AnnScan *s)
 						   RelationGetRelationName(scan->indexRelation));
 }
 
+/*
+ * The query as floats.  Under cosine its direction is all that counts, and not
+ * to be lost where its length is out of their range.
+ */
+static const float *
+query_floats(const AnnScan *s)
+{
+	double	   *scaled = palloc(sizeof(double) * s->dim);
+	AnnVector	vector = {s->dim, true, scaled};
+	double		norm = s->query->norm;
+	double		scale = 1;
+
+	if (s->info.meta.metric == ANN_METRIC_COSINE && norm > 0 && norm <= DBL_MAX)
+		scale = 1 / norm;
+	for (int i = 0; i < s->dim; i++)
+		scaled[i] = s->values[i] * scale;
+	return ann_source_floats(&vector, palloc(sizeof(float) * s->dim));
+}
+
 /* What the search needs of the query, and the roots to begin at. */
 static void
 start_search(IndexScanDesc scan, AnnScan *s)
 {
 	Relation	index = scan->indexRelation;
 	const AnnIndex *info = &s->info;
-	AnnVector	vector = {s->dim, true, s->values};
-	const float *floats = ann_source_floats(&vector, palloc(sizeof(float) * vector.dim));
 	AnnNodeRef *roots;
 	int			num_roots;
 	Size		size;
 
 	s->query = ann_query_make(info, s->values);
 	s->v = ann_tree_vector_alloc(info);
-	ann_tree_vector_query(info, floats, s->v);
+	ann_tree_vector_query(info, query_floats(s), s->v);
 	size = ann_code_query_size(info->meta.code_bits, info->padded);
 	s->code_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 										info->meta.code_bits, info->padded,
@@ -484,32 +503,27 @@ new_result(AnnScan *s, HitArray *array)
 	return &array->entries[array->count++];
 }
 
-/* Keep a measured element until its turn comes; late ones come last. */
+/*
+ * Refuse a heap TID that is noise.  Reading behind the end of the table is an
+ * error without our name, or makes the table longer.
+ */
 static void
-keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
-			const AnnElement *element)
+check_tid(IndexScanDesc scan, AnnScan *s, const ItemPointerData *tid)
 {
-	Hit	   *result = new_result(s, low < s->returned ? &s->late : &s->results);
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(tid);
+	bool		valid = ItemPointerIsValid(tid);
 
-	result->low = low;
-	result->high = high;
-	result->num_tids = 1;
-	result->tid = element->heap;
-	result->tids = NULL;
-	if (ItemPointerIsValid(&element->more.head))
-	{
-		int			capacity = 0;
-
-		result->num_tids = ann_element_tids(scan->indexRelation, element,
-											&result->tids, &capacity);
-	}
-}
-
-/* The rows of a result. */
-static const ItemPointerData *
-result_tids(const Hit *result)
-{
-	return result->tids != NULL ? result->tids : &result->tid;
+	if (valid && block < s->heap_blocks)
+		return;
+	s->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (!valid || block >= s->heap_blocks)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a row (%u,%u) of table \"%s\", where none can be",
+						RelationGetRelationName(scan->indexRelation), block,
+						ItemPointerGetOffsetNumberNoCheck(tid),
+						RelationGetRelationName(scan->heapRelation)),
+				 errhint("Please REINDEX it.")));
 }
 
 /* The distance of a row from the table; false if the snapshot does not see it. */
@@ -523,7 +537,62 @@ row_distance(IndexScanDesc scan, AnnScan *s, const ItemPointerData *tid, double 
 		s->heap = ann_heap_source_begin(scan, s->query);
 		MemoryContextSwitchTo(old);
 	}
+	check_tid(scan, s, tid);
 	return ann_heap_source_distance(s->heap, tid, distance);
+}
+
+/* Keep a result until its turn comes; late ones and NaN come last. */
+static void
+keep_hit(AnnScan *s, double low, double high, int num_tids, const ItemPointerData *tid,
+		 ItemPointer tids)
+{
+	Hit		   *hit = new_result(s, low < s->returned || isnan(low) ? &s->late : &s->results);
+
+	hit->low = low;
+	hit->high = high;
+	hit->num_tids = num_tids;
+	hit->tid = *tid;
+	hit->tids = tids;
+}
+
+/*
+ * Keep a measured element.  Where its interval does not tell whether it is late,
+ * its rows are kept one by one, with their own distances.
+ */
+static void
+keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
+			const AnnElement *element)
+{
+	int			num_tids = 1;
+	ItemPointer tids = NULL;
+
+	if (ItemPointerIsValid(&element->more.head))
+	{
+		int			capacity = 0;
+
+		num_tids = ann_element_tids(scan->indexRelation, element, &tids, &capacity);
+	}
+	if (!(low < s->returned && s->returned <= high))
+	{
+		keep_hit(s, low, high, num_tids, &element->heap, tids);
+		return;
+	}
+	for (int i = 0; i < num_tids; i++)
+	{
+		const ItemPointerData *tid = tids != NULL ? &tids[i] : &element->heap;
+
+		if (row_distance(scan, s, tid, &low))
+			keep_hit(s, low, low, 1, tid, NULL);
+	}
+	if (tids != NULL)
+		pfree(tids);
+}
+
+/* The rows of a result. */
+static const ItemPointerData *
+result_tids(const Hit *result)
+{
+	return result->tids != NULL ? result->tids : &result->tid;
 }
 
 /*
@@ -621,8 +690,9 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 	gather(scan, s);
 	inspect(scan, s);
 	/* what was returned is gone: keep the others in front */
-	memmove(s->results.entries, s->results.entries + s->next_result,
-			sizeof(Hit) * (s->results.count - s->next_result));
+	if (s->next_result > 0)
+		memmove(s->results.entries, s->results.entries + s->next_result,
+				sizeof(Hit) * (s->results.count - s->next_result));
 	s->results.count -= s->next_result;
 	s->next_result = 0;
 	measure_candidates(scan, s);
@@ -631,9 +701,8 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 }
 
 static void
-add_out(AnnScan *s, double distance, const ItemPointerData *tid)
+add_row(AnnScan *s, RowArray *out, double distance, const ItemPointerData *tid)
 {
-	RowArray   *out = &s->out;
 
 	if (out->count == out->capacity)
 	{
@@ -644,6 +713,12 @@ add_out(AnnScan *s, double distance, const ItemPointerData *tid)
 	}
 	out->rows[out->count].distance = distance;
 	out->rows[out->count++].tid = *tid;
+}
+
+static void
+add_out(AnnScan *s, double distance, const ItemPointerData *tid)
+{
+	add_row(s, &s->out, distance, tid);
 }
 
 static int
@@ -665,8 +740,30 @@ put_out(IndexScanDesc scan, AnnScan *s, const Hit *hit, bool exactly)
 		if (exactly && hit->low != hit->high &&
 			!row_distance(scan, s, tid, &distance))
 			continue;
-		add_out(s, distance, tid);
+		if (isnan(distance))
+			keep_hit(s, distance, distance, 1, tid, NULL);
+		else
+			add_out(s, distance, tid);
 	}
+}
+
+/* Rows beyond what has not been measured wait among the results. */
+static void
+put_back(AnnScan *s)
+{
+	RowArray   *out = &s->out;
+	HitArray   *results = &s->results;
+	int			count = results->count;
+
+	while (out->count > 0 && out->rows[out->count - 1].distance > s->bound)
+	{
+		const Row  *row = &out->rows[--out->count];
+
+		keep_hit(s, row->distance, row->distance, 1, &row->tid, NULL);
+	}
+	if (results->count > count)
+		qsort(results->entries + s->next_result, results->count - s->next_result,
+			  sizeof(Hit), compare_results);
 }
 
 /*
@@ -687,18 +784,24 @@ return_results(IndexScanDesc scan, AnnScan *s)
 	high = results->entries[first].high;
 	for (s->next_result++; s->next_result < results->count; s->next_result++)
 	{
-		if (results->entries[s->next_result].low > high)
+		if (results->entries[s->next_result].low > Min(high, s->bound))
 			break;
 		high = Max(high, results->entries[s->next_result].high);
 	}
-	several = (s->next_result - first > 1 || results->entries[first].num_tids > 1);
+	several = (s->next_result - first > 1 || results->entries[first].num_tids > 1 ||
+			   high > s->bound);
 
 	s->out.count = s->out.next = 0;
 	for (int i = first; i < s->next_result; i++)
 		put_out(scan, s, &results->entries[i], several);
 	if (several)
+	{
 		qsort(s->out.rows, s->out.count, sizeof(Row), compare_rows);
-	s->returned = Max(s->returned, high);
+		put_back(s);
+		high = s->out.count > 0 ? s->out.rows[s->out.count - 1].distance : s->returned;
+	}
+	if (high > s->returned)
+		s->returned = high;
 	return true;
 }
 
@@ -721,7 +824,10 @@ begin_sort(AnnScan *s)
 	s->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
 
-/* Sort a row by its own distance, which the table tells unless the element does. */
+/*
+ * Sort a row by its own distance, which the table tells unless the element does.
+ * NaN is for behind the late rows.
+ */
 static void
 sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
 		 const ItemPointerData *tid)
@@ -730,6 +836,11 @@ sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
 
 	if (low != high && !row_distance(scan, s, tid, &distance))
 		return;
+	if (isnan(distance))
+	{
+		add_row(s, &s->nan, distance, tid);
+		return;
+	}
 	ExecClearTuple(s->slot);
 	s->slot->tts_values[0] = Float8GetDatum(distance);
 	s->slot->tts_values[1] = Int64GetDatum((int64) element_key(*tid));
@@ -909,6 +1020,16 @@ return_list(IndexScanDesc scan, AnnScan *s, const AnnTidList *list)
 	return s->out.count > 0;
 }
 
+/* Rows without a distance: those that are known for it, and those found so. */
+static bool
+return_undefined(IndexScanDesc scan, AnnScan *s)
+{
+	return_list(scan, s, &s->chunk.undefined);
+	for (int i = 0; i < s->nan.count; i++)
+		add_out(s, get_float8_nan(), &s->nan.rows[i].tid);
+	return s->out.count > 0;
+}
+
 /* ---- the scan as a whole ---- */
 
 /* The zero vector has no direction, and nothing a cosine with it. */
@@ -935,6 +1056,13 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	s->wanted = limit > 0 ? limit : DEFAULT_LIMIT;
 	s->to_inspect = ann_search_rows(s->chunk.rows, s->wanted, s->info.meta.trees);
 	s->phase = PHASE_STAGES;
+
+	/* so many that late rows might be among them: no row may come before another */
+	if (s->wanted * 2 > s->chunk.rows)
+	{
+		start_rest(scan, s);
+		s->phase = PHASE_REST;
+	}
 }
 
 /*
@@ -977,7 +1105,7 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 				break;
 			case PHASE_UNDEFINED:
 				s->phase = PHASE_NULLS;
-				if (return_list(scan, s, &s->chunk.undefined))
+				if (return_undefined(scan, s))
 					return true;
 				break;
 			case PHASE_NULLS:
@@ -1007,6 +1135,7 @@ ann_gettuple(IndexScanDesc scan, ScanDirection direction)
 			return false;
 	}
 	row = &s->out.rows[s->out.next++];
+	check_tid(scan, s, &row->tid);
 	scan->xs_heaptid = row->tid;
 	scan->xs_recheck = false;
 	scan->xs_recheckorderby = false;

@@ -160,6 +160,14 @@ first_not_finite(const AnnVector *v)
 	return 0;
 }
 
+bool
+ann_source_is_zero(const AnnVector *v)
+{
+	AnnPair		pair = v->is_double ? ANN_PAIR_F64_F64 : ANN_PAIR_F32_F32;
+
+	return ann_kernels->pair[pair].ip(v->data, v->data, v->dim) == 0;
+}
+
 /*
  * A sum with an infinity or a NaN in it is not finite, and a finite one proves
  * that there is none; the elements are looked at only where the sum is not,

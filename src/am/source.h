@@ -83,6 +83,9 @@ extern AnnProblem ann_source_examine(ArrayType *array, int dim, AnnVector *v);
 pg_noreturn extern void ann_source_refuse(AnnProblem problem, ArrayType *array,
 										  int dim, const char *index_name);
 
+/* Is every element zero, or its square? Then the cosine operator gives NaN. */
+extern bool ann_source_is_zero(const AnnVector *v);
+
 /*
  * Check a query as rows are checked: raise an error if it has not the index's
  * 'dim' dimensions (0: any), or is not finite.

@@ -188,6 +188,9 @@ typedef struct AnnChunk
 /* A page of the directory has so many, one after the other. */
 #define ANN_CHUNKS_PER_PAGE (ANN_BODY_SIZE / sizeof(AnnChunk))
 
+/* Trees of a chunk, at most. */
+#define ANN_MAX_ROOTS 1000
+
 /* A slot of a node page. */
 typedef struct AnnNodeRef
 {

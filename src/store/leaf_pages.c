@@ -77,6 +77,8 @@ ann_leaf_scan(Relation index, const AnnIndex *info, BlockNumber first,
 			  AnnLeafVisitor visit, void *state, char *scratch)
 {
 	BlockNumber block = first;
+	BlockNumber mark = InvalidBlockNumber;	/* as check_circle does in tids.c */
+	int			pages_to_mark = 1;
 	int			pages = 0;
 	Buffer		buffer;
 
@@ -85,12 +87,19 @@ ann_leaf_scan(Relation index, const AnnIndex *info, BlockNumber first,
 	{
 		int			blocks = count_blocks(index, info, buffer);
 
-		CHECK_FOR_INTERRUPTS();
+		if (block == mark)
+			ann_page_corrupted(index, block, "a leaf that leads back to it");
+		if (pages >= pages_to_mark)
+		{
+			mark = block;
+			pages_to_mark *= 2;
+		}
 		if (info->pages_per_block > 1)
 		{
 			if (read_large_block(index, info, buffer, scratch, &block))
 				visit((AnnLeafBlock *) scratch, state);
 			pages += info->pages_per_block;
+			CHECK_FOR_INTERRUPTS();
 			continue;
 		}
 		block = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
@@ -100,6 +109,7 @@ ann_leaf_scan(Relation index, const AnnIndex *info, BlockNumber first,
 			visit(page_block(info, BufferGetPage(buffer), i), state);
 		UnlockReleaseBuffer(buffer);
 		pages++;
+		CHECK_FOR_INTERRUPTS();
 	}
 	return pages;
 }
@@ -281,6 +291,8 @@ append_small(Relation index, const AnnIndex *info, uint32 chunk, Buffer first,
 	if (last != BufferGetBlockNumber(first))
 		page = ann_edit_add(&edit, ann_page_read(index, last, ANN_PAGE_LEAF,
 												 BUFFER_LOCK_EXCLUSIVE));
+	if (count_blocks(index, info, edit.buffer[edit.num_buffers - 1]) == 0)
+		ann_page_corrupted(index, last, "no blocks on a leaf page");
 	block = page_block(info, page, LEAF_HEADER(page)->blocks - 1);
 	row = free_row(block);
 	if (row < 0)

@@ -290,6 +290,8 @@ vacuum_segment(AnnVacuum *vacuum, Buffer buffer, OffsetNumber offset,
 	*next = segment->next;
 	for (int i = 0; i < segment->used; i++)
 	{
+		if (!ItemPointerIsValid(&segment->tid[i]))
+			ann_page_corrupted(vacuum->index, block, "an invalid TID in item %u", offset);
 		if (!is_gone(vacuum, &segment->tid[i], known, known_gone))
 			kept[n++] = segment->tid[i];
 	}

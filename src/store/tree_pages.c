@@ -115,7 +115,8 @@ ann_roots_read(Relation index, const AnnChunk *chunk, AnnNodeRef **roots)
 		Size		bytes = ((PageHeader) page)->pd_lower - SizeOfPageHeaderData;
 		int			on_page = (int) (bytes / sizeof(AnnNodeRef));
 
-		if (bytes > ANN_BODY_SIZE)
+		if (bytes % sizeof(AnnNodeRef) != 0 || on_page == 0 ||
+			n + on_page > ANN_MAX_ROOTS)
 			ann_page_corrupted(index, block, "%zu bytes of roots", bytes);
 		*roots = *roots == NULL ? palloc(bytes)
 			: repalloc(*roots, sizeof(AnnNodeRef) * n + bytes);

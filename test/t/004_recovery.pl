@@ -1,0 +1,136 @@
+# Nothing is lost: a standby answers as its primary does, and a crash at any
+# moment leaves an index that finds every committed row.  All WAL is checked
+# against the pages it makes (wal_consistency_checking).
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1);
+$primary->append_conf('postgresql.conf', q{
+wal_consistency_checking = 'all'
+autovacuum = off
+});
+$primary->start;
+$primary->safe_psql('postgres', q{
+	CREATE EXTENSION ann;
+	SELECT setseed(0.5);
+	CREATE TABLE items (id int PRIMARY KEY, vec real[]);
+	INSERT INTO items SELECT i, array_agg(random()) FROM generate_series(1, 3000) i, generate_series(1, 20) GROUP BY i;
+	INSERT INTO items SELECT 3000 + i, '{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1}' FROM generate_series(1, 200) i;
+	INSERT INTO items SELECT 3200 + i, NULL FROM generate_series(1, 200) i;
+	CREATE TABLE queries AS SELECT i AS id, array_agg(random())::real[] AS q FROM generate_series(1, 30) i, generate_series(1, 20) GROUP BY i;
+});
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+
+# What the index finds for all queries, and whether a scan of it is complete:
+# two counts, of all rows and of different ones.
+my $answers = q{
+	SET enable_seqscan = off;
+	SELECT md5(string_agg(queries.id || ':' || found.id, ',' ORDER BY queries.id, n))
+	FROM queries, LATERAL (SELECT id, row_number() OVER () AS n FROM
+		(SELECT id FROM items ORDER BY vec <-> q, id LIMIT 20) nearest) found;
+};
+my $complete = q{
+	SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+	SELECT count(*), count(DISTINCT id) FROM
+		(SELECT id FROM items ORDER BY vec <-> (SELECT q FROM queries LIMIT 1) OFFSET 0) found;
+};
+
+sub same_on_standby
+{
+	my ($what) = @_;
+
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
+	is($standby->safe_psql('postgres', $answers), $primary->safe_psql('postgres', $answers),
+		"the standby answers the same $what");
+	is($standby->safe_psql('postgres', $complete), $primary->safe_psql('postgres', $complete),
+		"the standby finds as many rows $what");
+}
+
+sub complete_after
+{
+	my ($what) = @_;
+	my $rows = $primary->safe_psql('postgres', 'SELECT count(*) FROM items');
+
+	is($primary->safe_psql('postgres', $complete), "$rows|$rows", "every row once $what");
+}
+
+$primary->safe_psql('postgres', 'CREATE INDEX items_vec ON items USING annoy (vec)');
+like($primary->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN SELECT id FROM items ORDER BY vec <-> '{}' OFFSET 0"),
+	qr/Index Scan using items_vec/, 'the scan that is counted uses the index');
+complete_after('after the build');
+same_on_standby('after the build');
+
+$primary->safe_psql('postgres', q{
+	INSERT INTO items SELECT 10000 + i, array_agg(random()) FROM generate_series(1, 500) i, generate_series(1, 20) GROUP BY i;
+	INSERT INTO items SELECT 11000 + i, '{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1}' FROM generate_series(1, 50) i;
+	INSERT INTO items SELECT 12000 + i, NULL FROM generate_series(1, 50) i;
+	UPDATE items SET vec = (SELECT array_agg(random() + 0 * g) FROM generate_series(1, 20) g) WHERE id % 10 = 3;
+});
+complete_after('after inserts and updates');
+same_on_standby('after inserts and updates');
+
+$primary->safe_psql('postgres', q{
+	DELETE FROM items WHERE id % 3 = 0;
+	VACUUM items;
+	INSERT INTO items SELECT 20000 + i, array_agg(random()) FROM generate_series(1, 300) i, generate_series(1, 20) GROUP BY i;
+});
+complete_after('after vacuum and reuse');
+same_on_standby('after vacuum and reuse');
+$standby->stop;
+
+# crashes: with committed work just behind, in the middle of a build, of inserts
+$primary->safe_psql('postgres', 'REINDEX INDEX items_vec');
+$primary->stop('immediate');
+$primary->start;
+complete_after('after a crash right behind a build');
+
+foreach my $statement ('REINDEX INDEX items_vec',
+	'INSERT INTO items SELECT 30000 + i, array_agg(random()) FROM generate_series(1, 100000) i, generate_series(1, 20) GROUP BY i')
+{
+	my $before = $primary->safe_psql('postgres', $answers);
+	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $primary->connstr('postgres'), '-c', $statement ],
+		'>', \my $out, '2>', \my $err);
+
+	$primary->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^(REINDEX|INSERT)' AND wait_event IS DISTINCT FROM 'Lock'});
+	$primary->stop('immediate');
+	eval { IPC::Run::finish($session); };
+	$primary->start;
+	complete_after("after a crash in the middle of: $statement");
+	is($primary->safe_psql('postgres', $answers), $before, 'and the same answers as before it');
+}
+
+# unlogged indexes are empty after a crash, and work
+$primary->safe_psql('postgres', q{
+	CREATE UNLOGGED TABLE fleeting (id int, vec real[]);
+	INSERT INTO fleeting SELECT i, ARRAY[i, 1] FROM generate_series(1, 100) i;
+	CREATE INDEX ON fleeting USING annoy (vec);
+});
+$primary->stop('immediate');
+$primary->start;
+is($primary->safe_psql('postgres', q{
+	INSERT INTO fleeting VALUES (7, '{1,2}');
+	SET enable_seqscan = off;
+	SELECT id FROM fleeting ORDER BY vec <-> '{1,2}' LIMIT 5;
+}), '7', 'an unlogged index begins anew after a crash');
+
+# a dump keeps the options
+my $dump = $primary->basedir . '/dump.sql';
+$primary->safe_psql('postgres', q{CREATE INDEX optioned ON items USING annoy (vec real_cosine_ops) WITH (trees = 1, scalar = i8)});
+$primary->command_ok([ 'pg_dump', '--file', $dump, $primary->connstr('postgres') ], 'dumped');
+like(slurp_file($dump), qr/USING annoy \(vec public\.real_cosine_ops\) WITH \(trees='1', scalar=i8\)/, 'with the options');
+$primary->safe_psql('postgres', 'CREATE DATABASE restored');
+$primary->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $primary->connstr('restored') ], 'restored');
+is($primary->safe_psql('restored', "SELECT metric, scalar, trees FROM ann_index_info('optioned')"), 'cosine|i8|1',
+	'the restored index is what it was');
+
+$primary->stop;
+done_testing();
