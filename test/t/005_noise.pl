@@ -1,0 +1,142 @@
+# Pages of an index overwritten with noise: whoever reads them gets an error that
+# says so, or an answer, but no crash and no endless loop; REINDEX repairs.
+#
+# Each index is damaged in one place, the server being down, and then scanned,
+# inserted into, vacuumed and inspected.  ANN_NOISE is how many indexes are made
+# of each of the two templates (40).
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use constant BLOCK => 8192;
+use constant HEADER => 24;
+use constant TAIL => 16;
+
+my $copies = $ENV{ANN_NOISE} || 40;
+my $seed = $ENV{ANN_SEED} || 1;
+
+# What perl's rand gives for a seed differs between versions of perl.
+my $state = $seed;
+sub random
+{
+	my ($below) = @_;
+	$state = ($state * 1103515245 + 12345) & 0x7fffffff;
+	return int(($state >> 8) % $below);
+}
+
+sub noise
+{
+	my ($bytes) = @_;
+	return join('', map { chr(random(256)) } 1 .. $bytes);
+}
+
+# Ways to spoil page $n of @$pages.
+my %damage = (
+	'noise' => sub { noise(BLOCK) },
+	'noise in the body' => sub { my ($page) = @_; substr($page, HEADER, BLOCK - HEADER - TAIL) = noise(BLOCK - HEADER - TAIL); $page },
+	'noise in the tail' => sub { my ($page) = @_; substr($page, BLOCK - TAIL, 14) = noise(14); $page },
+	'ones in the body' => sub { my ($page) = @_; substr($page, HEADER, BLOCK - HEADER - TAIL) = "\xff" x (BLOCK - HEADER - TAIL); $page },
+	'zeros in the body' => sub { my ($page) = @_; substr($page, HEADER, BLOCK - HEADER - TAIL) = "\0" x (BLOCK - HEADER - TAIL); $page },
+	'zeros' => sub { "\0" x BLOCK },
+	'another page' => sub { my ($page, $pages) = @_; $pages->[random(scalar @$pages)] },
+	# links to pages that exist, back to where one came from among them
+	'numbers' => sub {
+		my ($page, $pages) = @_;
+		foreach my $i (1 .. 40)
+		{
+			substr($page, HEADER + 4 * random((BLOCK - HEADER - TAIL) / 4), 4) = pack('L', random(@$pages + 2));
+		}
+		$page;
+	},
+	'a link' => sub { my ($page, $pages) = @_; substr($page, BLOCK - TAIL, 4) = pack('L', random(scalar @$pages)); $page },
+	'used bytes' => sub { my ($page) = @_; substr($page, 12, 2) = pack('S', HEADER + random(BLOCK - HEADER - TAIL)); $page },
+);
+
+my $node = PostgreSQL::Test::Cluster->new('noise');
+$node->init;
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nignore_checksum_failure = on\nshared_buffers = 64MB\njit = off\n");
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION ann;
+	SELECT setseed(0.4);
+	CREATE TABLE short AS SELECT id, (SELECT array_agg(random())::real[] FROM generate_series(1, 16) WHERE id > 0) AS vec FROM generate_series(1, 700) id;
+	INSERT INTO short SELECT 700 + i, vec FROM short, generate_series(1, 30) i WHERE id = 5;
+	INSERT INTO short SELECT 1000 + i, NULL FROM generate_series(1, 30) i;
+	CREATE TABLE long AS SELECT id, (SELECT array_agg(random())::real[] FROM generate_series(1, 2500) WHERE id > 0) AS vec FROM generate_series(1, 60) id;
+});
+my %template = (
+	short => { dim => 16, options => 'trees = 2' },
+	long => { dim => 2500, options => 'trees = 2, scalar = f32' });
+my @indexes;
+foreach my $template (sort keys %template)
+{
+	foreach my $i (1 .. $copies)
+	{
+		push @indexes, { table => "${template}_$i", template => $template };
+		$node->safe_psql('postgres', "CREATE TABLE ${template}_$i AS TABLE $template;
+			CREATE INDEX ${template}_${i}_index ON ${template}_$i USING annoy (vec) WITH ($template{$template}->{options})");
+	}
+}
+foreach my $index (@indexes)
+{
+	$index->{path} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('$index->{table}_index')");
+}
+$node->stop;
+
+# A page of each kind in turn, so that the rare ones come about, too.
+my %turn;
+foreach my $index (@indexes)
+{
+	my @pages = unpack('(a' . BLOCK . ')*', slurp_file($index->{path}));
+	my %of_kind;
+	push @{ $of_kind{ unpack('S', substr($pages[$_], BLOCK - 4, 2)) } }, $_ foreach 0 .. $#pages;
+	my @kinds = sort { $a <=> $b } keys %of_kind;
+	my $kind = $kinds[ $turn{ $index->{template} }++ % @kinds ];
+	my $n = $of_kind{$kind}->[random(scalar @{ $of_kind{$kind} })];
+	my $way = (sort keys %damage)[random(scalar keys %damage)];
+	$index->{name} = "$index->{table}: $way in block $n, of kind $kind";
+	$pages[$n] = $damage{$way}->($pages[$n], \@pages);
+	open(my $file, '>:raw', $index->{path}) or die "$index->{path}: $!";
+	print $file join('', @pages);
+	close($file);
+}
+
+$node->start;
+foreach my $index (@indexes)
+{
+	my ($table, $dim) = ($index->{table}, $template{ $index->{template} }->{dim});
+	my $vector = "array_fill(0.5::real, ARRAY[$dim])";
+	my ($out, $err) = ('', '');
+
+	$node->psql('postgres', qq{
+			\\set VERBOSITY verbose
+			SET statement_timeout = '20s';
+			SET enable_seqscan = off;
+			SELECT count(*) FROM (SELECT id FROM $table ORDER BY vec <-> $vector LIMIT 5) s;
+			SELECT count(*) FROM (SELECT id FROM $table ORDER BY vec <-> (SELECT vec FROM $table WHERE id = 7) LIMIT 20) s;
+			SELECT count(*) FROM (SELECT id FROM $table ORDER BY vec <-> $vector) s;
+			SELECT count(*) FROM (SELECT id FROM $table ORDER BY vec <-> NULL::real[]) s;
+			INSERT INTO $table SELECT -i, (SELECT array_agg((i % 7 + j % 5) / 10.0) FROM generate_series(1, $dim) j) FROM generate_series(1, 40) i;
+			INSERT INTO $table VALUES (-41, NULL);
+			DELETE FROM $table WHERE id % 3 = 0;
+			VACUUM (INDEX_CLEANUP on) $table;
+			SELECT count(*) FROM ann_index_info('${table}_index');
+			SELECT count(*) FROM ann_chunks('${table}_index');
+			SELECT 'end';
+		}, stdout => \$out, stderr => \$err, on_error_stop => 0);
+	my @bad = grep { !/^psql:\S+ ERROR:  XX00[12]: / } grep { /ERROR|FATAL|PANIC|connection/ } split /\n/, $err;
+	ok($out =~ /end/ && !@bad, $index->{name}) or diag(substr(join("\n", @bad, $err), 0, 2000));
+	last if $out !~ /end/ && !$node->poll_query_until('postgres', 'SELECT true');
+	cmp_ok($node->safe_psql('postgres', "SELECT pg_relation_size('$table') - pg_relation_size('$index->{template}')"), '<', 200000,
+		"$table: nothing was added to the table for a bad TID");
+	is($node->safe_psql('postgres', qq{
+			REINDEX INDEX ${table}_index;
+			SET enable_seqscan = off;
+			SELECT count(*) = (SELECT count(*) FROM $table) FROM (SELECT id FROM $table ORDER BY vec <-> $vector) s}), 't', "$table: REINDEX repairs");
+}
+unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP:|AddressSanitizer|runtime error/, 'no crash');
+$node->stop;
+done_testing();
