@@ -23,7 +23,7 @@ PG_CFLAGS = -ffp-contract=off -Wshadow
 REGRESS = install distance norm input query_types exact planner opclass options \
 	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects
 REGRESS_OPTS = --load-extension=ann
-ISOLATION = snapshot
+ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation --load-extension=ann
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

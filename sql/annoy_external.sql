@@ -66,7 +66,9 @@ DROP TABLE long;
 
 -- no room for temporary files either: a clean error
 SET temp_file_limit = '100kB';
+\set VERBOSITY sqlstate
 CREATE INDEX points_index ON points USING annoy (vec);
+\set VERBOSITY terse
 RESET temp_file_limit;
 CREATE INDEX points_index ON points USING annoy (vec);
 SELECT count(*) FROM (SELECT id FROM points ORDER BY vec <-> array_fill(1::real, ARRAY[32])) s;

@@ -504,6 +504,8 @@ grow_part(Grower *g, Part *part)
 	uint64		largest = 0;
 	uint32		root;
 
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
+								 part->rows <= g->arena->max_rows ? ANN_PHASE_BUILD : ANN_PHASE_DIVIDE);
 	if (part->rows <= g->arena->max_rows)
 	{
 		load_part(g, part);
