@@ -132,6 +132,19 @@ SELECT count(*), count(x), max(x) FROM (SELECT r <-> array_fill(0::real, ARRAY[2
 	ORDER BY r <-> array_fill(0::real, ARRAY[20]) LIMIT 100000) s;
 RESET statement_timeout;
 
+-- doubles out of the range of single precision: rows so small that they have a
+-- direction in double only, and so large that no distance comes out (NaN)
+TRUNCATE points;
+INSERT INTO points (d) SELECT ARRAY[random(), random(), random()] FROM generate_series(1, 1500);
+INSERT INTO points (d) VALUES ('{1e200,1e200,1e200}'), ('{1e-50,1e-50,1e-50}'), ('{1e-170,1e-170,1e-170}'), ('{1e300,-1e300,1}'),
+	('{1e308,1e308,1e308}'), ('{1e40,1,1}'), ('{3e-46,3e-46,0}'), ('{0,0,0}'), (NULL);
+SELECT * FROM check_scalars('d', 'double_cosine_ops', '<=>', '{0.5,0.2,0.3}');
+SELECT * FROM check_scalars('d', 'double_l2_ops', '<->', '{0.5,0.2,0.3}');
+-- and queries of that kind: sorted, whatever is found
+SELECT q, count(*), bool_and(x >= before) AS sorted FROM unnest(ARRAY['{1e-50,1e-50,1e-60}', '{1e39,1,2}', '{1e300,1,1}', '{1e-170,0,0}']) q,
+	LATERAL (SELECT x, lag(x, 1, x) OVER () AS before FROM (SELECT d <=> q::float8[] AS x FROM points ORDER BY d <=> q::float8[] LIMIT 12) s) s
+GROUP BY q ORDER BY q;
+
 DROP TABLE points;
 DROP FUNCTION check_scalars(text, text, text, float8[]);
 DROP FUNCTION check_scan(text, text, float8[]);
