@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "port/pg_crc32c.h"
 #include "utils/memutils.h"
 
 /* Whatever the budget, so that long vectors can be built at all. */
@@ -19,9 +20,6 @@
 
 /* The arrays begin with room for so many. */
 #define FIRST_ROWS 4096
-
-/* Bytes of a row's direction that its hash is made of. */
-#define HASHED_BYTES 64
 
 Size
 ann_arena_row_bytes(const AnnIndex *info)
@@ -134,6 +132,20 @@ equal_elements(const AnnArena *arena, uint32 a, uint32 b)
 			   arena->info->element_size - offsetof(AnnElement, vector)) == 0;
 }
 
+/* A hash of the stored vector; bits are needed everywhere, hence the mixing. */
+static uint32
+hash_element(const AnnArena *arena, uint32 row)
+{
+	const AnnElement *element = ann_arena_element(arena, row);
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, element->vector,
+				arena->info->element_size - offsetof(AnnElement, vector));
+	FIN_CRC32C(crc);
+	return murmurhash32(crc);
+}
+
 /* Chain a row to an earlier one that it equals. */
 static void
 merge_row(AnnArena *arena, uint32 row, uint32 earlier)
@@ -160,8 +172,7 @@ ann_arena_merge(AnnArena *arena)
 
 		CHECK_FOR_INTERRUPTS();
 		arena->next_equal[row] = ANN_NO_ROW;
-		at = hash_bytes((unsigned char *) row_bytes(arena, row),
-						Min(HASHED_BYTES, arena->info->tree_dim)) & (size - 1);
+		at = hash_element(arena, row) & (size - 1);
 		while (merges && table[at] != ANN_NO_ROW && !equal_elements(arena, table[at], row))
 			at = (at + 1) & (size - 1);
 		if (merges && table[at] != ANN_NO_ROW)
@@ -200,7 +211,7 @@ ann_arena_augment(AnnArena *arena)
 	const AnnIndex *info = arena->info;
 	int			base = Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
 	int			augmented = info->tree_dim - base;
-	double		max_norm = info->meta.max_norm;
+	double		max_norm = info->max_norm;
 
 	if (augmented == 0)
 		return;

@@ -78,7 +78,7 @@ extern char *ann_arena_scratch(AnnArena *arena, uint32 rows);
 
 /*
  * Inner product: give every row the coordinates that make all equal in norm,
- * now that info->meta.max_norm is known.
+ * now that info->max_norm is known.
  */
 extern void ann_arena_augment(AnnArena *arena);
 

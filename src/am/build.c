@@ -41,6 +41,7 @@ typedef struct Build
 	/* Unchanging, set at the beginning */
 	Relation	heap;
 	Relation	index;
+	IndexInfo  *index_info;
 	AnnOpclass	opclass;
 	const AnnOptions *options;
 
@@ -204,6 +205,9 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 	{
 		if (alive)
 			refuse_row(b, tid, problem, array);
+
+		/* who may see the row still must not use the index */
+		b->index_info->ii_BrokenHotChain = true;
 		return;
 	}
 
@@ -278,6 +282,7 @@ empty_chunk(void)
 	AnnChunk	chunk = {0};
 
 	chunk.roots = InvalidBlockNumber;
+	chunk.node_page = InvalidBlockNumber;
 	ItemPointerSetInvalid(&chunk.nulls.head);
 	ItemPointerSetInvalid(&chunk.nulls.tail);
 	chunk.undefined = chunk.nulls;
@@ -306,6 +311,7 @@ write_index(Build *b)
 		chunk.leaf_capacity = ann_leaf_capacity(b->rows);
 		chunk.roots = ann_grow_chunk(b->index, b->info, bulk, tids, 0, &source,
 									 chunk.leaf_capacity, &elements);
+		chunk.max_norm = b->info->max_norm;
 		b->meta = b->info->meta;
 	}
 	chunk.rows = elements;
@@ -325,7 +331,7 @@ finish_rows(Build *b)
 	if (b->rows == 0)
 		return;
 	if (b->meta.metric == ANN_METRIC_IP)
-		b->info->meta.max_norm = (float) sqrt(b->max_norm2);
+		b->info->max_norm = (float) sqrt(b->max_norm2);
 	if (b->spool != NULL)
 		spill_arena(b);
 	else
@@ -350,6 +356,7 @@ ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 										   ALLOCSET_DEFAULT_SIZES);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_SCAN);
+	b->index_info = indexInfo;
 	result->heap_tuples = table_index_build_scan(heap, index, indexInfo, true, true,
 												 build_callback, b, NULL);
 	finish_rows(b);

@@ -44,6 +44,12 @@
 /* An element is about so many times as large as its code. */
 #define ELEMENT_TO_CODE 6
 
+/*
+ * Reading a row in order to measure it, and its vector from where it is kept
+ * apart, in terms of the tuples that core counts.
+ */
+#define MEASURED_TWICE 4
+
 /* Vectors that a search compares exactly, beside some for each row wanted. */
 #define RERANKED_MINIMUM 32
 #define RERANKED_PER_ROW 4
@@ -148,14 +154,17 @@ search_cost(PlannerInfo *root, IndexOptInfo *index, double wanted,
 		reranked * cpu_index_tuple_cost;
 }
 
-/* Cost of reading on to the end: a pass over the index, and a sort. */
+/*
+ * Cost of reading on to the end: a pass over the index, a sort, and the rows of
+ * the table, which most of them are compared by.
+ */
 static Cost
 rest_cost(IndexOptInfo *index, Cost seq_page)
 {
 	double		rows = Max(index->tuples, 2);
 
 	return index->pages * (seq_page + PAGE_CPU_MULTIPLIER * cpu_operator_cost) +
-		rows * cpu_index_tuple_cost +
+		rows * (cpu_index_tuple_cost + MEASURED_TWICE * cpu_tuple_cost) +
 		2.0 * cpu_operator_cost * rows * log2(rows);
 }
 
@@ -171,7 +180,9 @@ ann_cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	*correlation = 0;
 	*selectivity = 1;
 	*pages = 0;
-	if (path->indexorderbys == NIL || is_minmax_aggregate(root))
+
+	/* a second distance would have to break the ties of the first */
+	if (list_length(path->indexorderbys) != 1 || is_minmax_aggregate(root))
 	{
 		*startup_cost = *total_cost = IMPOSSIBLE_COST;
 		ann_path_disable(&path->path);

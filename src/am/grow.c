@@ -20,6 +20,7 @@
 #include "algo/forest.h"
 #include "algo/quantize.h"
 #include "am/grow.h"
+#include "am/leaf_make.h"
 #include "am/method.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
@@ -51,7 +52,7 @@ typedef struct Grower
 	BufFile    *written;		/* elements of the first tree, for the others */
 
 	/* Changing with each leaf */
-	AnnLeafWriter *leaf;
+	AnnLeafImage *leaf;			/* scratch */
 	uint64		elements;		/* written so far */
 	Page		page;			/* of elements, being filled; or NULL */
 	BlockNumber block;
@@ -156,11 +157,11 @@ write_element(Grower *g, uint32 row)
 /* ---- leaves ---- */
 
 /*
- * What the codes see of a row, to 'out'.  The element tells it exactly; where
- * it has no vector, the bytes that the trees see must do.
+ * What the codes see of a row.  The element tells it exactly; where it has no
+ * vector, the bytes that the trees see must do.
  */
 static void
-code_vector(Grower *g, uint32 row, float *out, double *norm2)
+code_vector(Grower *g, uint32 row)
 {
 	const AnnIndex *info = g->info;
 	AnnArena   *arena = g->arena;
@@ -170,70 +171,14 @@ code_vector(Grower *g, uint32 row, float *out, double *norm2)
 		const int8 *bytes = arena->rows + (Size) row * info->tree_dim;
 		int			known = Min(info->padded, info->tree_dim);
 
-		memset(out, 0, sizeof(float) * info->padded);
-		ann_dequantize(bytes, Min(known, ANN_MAX_TREE_DIMENSIONS), arena->scales[row], out);
-		*norm2 = arena->norms2[row];
+		memset(g->v->rotated, 0, sizeof(float) * info->padded);
+		ann_dequantize(bytes, Min(known, ANN_MAX_TREE_DIMENSIONS), arena->scales[row],
+					   g->v->rotated);
+		g->v->norm2 = arena->norms2[row];
 		return;
 	}
 	ann_element_floats(info, ann_arena_element(arena, row), g->vector);
 	ann_tree_vector_rotate(info, g->vector, g->v);
-	memcpy(out, g->v->rotated, sizeof(float) * info->padded);
-	*norm2 = g->v->norm2;
-}
-
-/*
- * The centroid of a leaf's rows as the trees see them, as bytes.  Codes refer
- * to what the bytes say, so that their rounding adds no error; 'centre' gets
- * it, padded floats.
- */
-static float
-make_centroid(Grower *g, const uint32 *rows, uint32 n, int8 *centroid,
-			  float *centre, float *norm2)
-{
-	const AnnIndex *info = g->info;
-	float	   *mean = palloc0(sizeof(float) * info->tree_dim);
-	int			known = Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
-	double		sum = 0;
-	float		scale;
-
-	for (uint32 r = 0; r < n; r++)
-	{
-		const int8 *bytes = g->arena->rows + (Size) rows[r] * info->tree_dim;
-
-		ann_add_quantized(mean, bytes, info->tree_dim, g->arena->scales[rows[r]] / n);
-	}
-	scale = ann_quantize(mean, info->tree_dim, centroid);
-	memset(centre, 0, sizeof(float) * info->padded);
-	for (int i = 0; i < info->tree_dim; i++)
-	{
-		float		value = centroid[i] * scale;
-
-		sum += (double) value * value;
-		if (i < known)
-			centre[i] = value;
-	}
-	*norm2 = (float) sum;
-	pfree(mean);
-	return scale;
-}
-
-/*
- * Encode a row.  For inner product the estimate is to be of -2 <q,x>, of which
- * |q - x|^2 differs by |q|^2, which the search knows, and |x|^2.
- */
-static void
-add_code(Grower *g, uint32 row, const float *centre, float *residual, uint8 *code)
-{
-	const AnnIndex *info = g->info;
-	AnnCodeFactors factors;
-	double		norm2;
-
-	code_vector(g, row, residual, &norm2);
-	ann_subtract(residual, centre, info->padded);
-	ann_code_encode(info->meta.code_bits, info->padded, residual, centre, code, &factors);
-	if (info->meta.metric == ANN_METRIC_IP)
-		factors.a -= (float) norm2;
-	ann_leaf_add(g->leaf, g->arena->refs[row], code, &factors);
 }
 
 /* ---- trees: what growing calls ---- */
@@ -257,24 +202,34 @@ sink_leaf(void *arg, uint32_t first, uint32_t n)
 	Grower	   *g = arg;
 	const AnnIndex *info = g->info;
 	const uint32 *rows = g->arena->order + first;
+	AnnTreeRows tree_rows = ann_arena_tree_rows(g->arena);
 	MemoryContext old = MemoryContextSwitchTo(g->leaf_context);
-	int8	   *centroid = palloc(info->tree_dim);
+	AnnNode    *entry = palloc(info->node_size);
 	float	   *centre = palloc(sizeof(float) * info->padded);
 	float	   *residual = palloc(sizeof(float) * info->padded);
 	uint8	   *code = palloc(info->code_bytes);
-	float		norm2;
-	float		scale = make_centroid(g, rows, n, centroid, centre, &norm2);
+	AnnLeafId	leaf;
 	uint32		node;
 
+	ann_make_entry(info, &tree_rows, rows, n, entry);
+	ann_node_centre(info, entry, centre);
+	ann_leaf_image_reset(g->leaf);
 	for (uint32 i = 0; i < n; i++)
 	{
+		AnnCodeFactors factors;
+
 		CHECK_FOR_INTERRUPTS();
 		if (g->number == 0)
 			write_element(g, rows[i]);
-		add_code(g, rows[i], centre, residual, code);
+		code_vector(g, rows[i]);
+		ann_make_code(info, g->v, centre, residual, code, &factors);
+		ann_leaf_image_add(g->leaf, g->arena->refs[rows[i]], code, &factors);
 	}
+	leaf = ann_leaf_write_bulk(g->bulk, g->chunk, g->leaf);
+	entry->u.leaf.first = leaf.first;
+	entry->u.leaf.generation = leaf.generation;
 	MemoryContextSwitchTo(old);
-	node = ann_tree_add_leaf(g->tree, centroid, scale, norm2, n, ann_leaf_end(g->leaf));
+	node = ann_tree_add_leaf(g->tree, entry);
 	MemoryContextReset(g->leaf_context);
 	g->done += n;
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) g->done);
@@ -598,7 +553,7 @@ ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 	g.chunk = chunk;
 	g.leaf_capacity = leaf_capacity;
 	g.tree = ann_tree_begin(bulk, info, chunk);
-	g.leaf = ann_leaf_begin(bulk, info, chunk);
+	g.leaf = ann_leaf_image_make(info);
 	g.leaf_context = AllocSetContextCreate(CurrentMemoryContext, "ann leaf",
 										   ALLOCSET_DEFAULT_SIZES);
 	g.v = ann_tree_vector_alloc(info);

@@ -1,13 +1,13 @@
 /*
  * heap_source.c
- *	  Distances from the table.
+ *	  Vectors and distances from the table.
  *
  * The executor could be asked to compute them (xs_recheckorderby), but rows
  * that pass through its reorder queue lose their ctid, on which FOR UPDATE and
  * others depend.
  *
  * The value of the indexed column or expression is computed from the row, as
- * the executor would do it, and compared with the query by the kernels that the
+ * the executor would do it, and compared with a query by the kernels that the
  * SQL operator uses.
  */
 #include "postgres.h"
@@ -21,8 +21,7 @@
 
 struct AnnHeapSource
 {
-	IndexScanDesc scan;
-	const AnnQuery *query;
+	Snapshot	snapshot;
 	IndexFetchTableData *fetch;
 	TupleTableSlot *slot;
 	IndexInfo  *index_info;
@@ -30,48 +29,56 @@ struct AnnHeapSource
 };
 
 AnnHeapSource *
-ann_heap_source_begin(IndexScanDesc scan, const AnnQuery *query)
+ann_heap_source_begin(Relation heap, Relation index, Snapshot snapshot)
 {
 	AnnHeapSource *source = palloc(sizeof(AnnHeapSource));
 
-	source->scan = scan;
-	source->query = query;
-	source->fetch = table_index_fetch_begin(scan->heapRelation);
-	source->slot = table_slot_create(scan->heapRelation, NULL);
-	source->index_info = BuildIndexInfo(scan->indexRelation);
+	source->snapshot = snapshot;
+	source->fetch = table_index_fetch_begin(heap);
+	source->slot = table_slot_create(heap, NULL);
+	source->index_info = BuildIndexInfo(index);
 	source->estate = CreateExecutorState();
 	GetPerTupleExprContext(source->estate)->ecxt_scantuple = source->slot;
 	return source;
 }
 
 bool
-ann_heap_source_distance(AnnHeapSource *source, const ItemPointerData *tid,
-						 double *distance)
+ann_heap_source_vector(AnnHeapSource *source, const ItemPointerData *tid,
+					   AnnVector *vector)
 {
 	ItemPointerData row = *tid;	/* becomes that of the visible version */
 	bool		call_again = false;
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
-	bool		found;
 
-	if (!table_index_fetch_tuple(source->fetch, &row, source->scan->xs_snapshot,
+	ResetPerTupleExprContext(source->estate);
+	if (!table_index_fetch_tuple(source->fetch, &row, source->snapshot,
 								 source->slot, &call_again, NULL))
 		return false;
 	FormIndexDatum(source->index_info, source->slot, source->estate, values, isnull);
-	found = !isnull[0];
-	if (found)
+	if (!isnull[0])
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(source->estate));
-		ArrayType  *array = DatumGetArrayTypeP(values[0]);
-		AnnVector	vector = ann_source_wrap(array, ann_source_check(array));
+		ArrayType  *array = DatumGetArrayTypePCopy(values[0]);
 
-		*distance = ann_query_distance(source->query, vector.data, vector.is_double);
+		*vector = ann_source_wrap(array, ann_source_check(array));
 		MemoryContextSwitchTo(old);
 	}
-	ResetPerTupleExprContext(source->estate);
 	ExecClearTuple(source->slot);
 	table_index_fetch_reset(source->fetch);
-	return found;
+	return !isnull[0];
+}
+
+bool
+ann_heap_source_distance(AnnHeapSource *source, const AnnQuery *query,
+						 const ItemPointerData *tid, double *distance)
+{
+	AnnVector	vector;
+
+	if (!ann_heap_source_vector(source, tid, &vector))
+		return false;
+	*distance = ann_query_distance(query, vector.data, vector.is_double);
+	return true;
 }
 
 void

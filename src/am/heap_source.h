@@ -1,6 +1,6 @@
 /*
  * heap_source.h
- *	  Distances from the table: where an index stores no vectors, or not
+ *	  Vectors and distances from the table: where an index stores no vectors, or not
  *	  exactly enough to tell which of two rows is the nearer.
  */
 #ifndef ANN_HEAP_SOURCE_H
@@ -9,18 +9,28 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "am/source.h"
 #include "store/element.h"
+#include "utils/snapshot.h"
 
 typedef struct AnnHeapSource AnnHeapSource;
 
-/* For a scan and its query, which must live as long; in the current context. */
-extern AnnHeapSource *ann_heap_source_begin(IndexScanDesc scan, const AnnQuery *query);
+/*
+ * For the rows of a table that a snapshot sees, which must live as long; in the
+ * current context.
+ */
+extern AnnHeapSource *ann_heap_source_begin(Relation heap, Relation index,
+											Snapshot snapshot);
 
 /*
- * The distance of the row that the scan's snapshot sees at a heap TID, as the
- * SQL operator has it; false if it sees none.
+ * The vector of the row that the snapshot sees at a heap TID; false if it sees
+ * none.  Good until the next call.
  */
-extern bool ann_heap_source_distance(AnnHeapSource *source,
+extern bool ann_heap_source_vector(AnnHeapSource *source, const ItemPointerData *tid,
+								   AnnVector *vector);
+
+/* The distance of that row from a query, as the SQL operator has it. */
+extern bool ann_heap_source_distance(AnnHeapSource *source, const AnnQuery *query,
 									 const ItemPointerData *tid, double *distance);
 
 extern void ann_heap_source_end(AnnHeapSource *source);

@@ -16,6 +16,7 @@
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/float.h"
 
 /* A scan of an index of ours, and the LIMIT above it. */
 typedef struct LimitedScan
@@ -23,7 +24,7 @@ typedef struct LimitedScan
 	dlist_node	node;
 	const IndexScanState *scan;
 	const LimitState *limit;
-	bool		exact;
+	double		matches;
 	MemoryContextCallback forget;
 } LimitedScan;
 
@@ -40,7 +41,7 @@ forget_scan(void *arg)
 
 /* Note a scan for as long as its query lives; caller's context is the query's. */
 static void
-note_scan(const IndexScanState *scan, const LimitState *limit, bool exact)
+note_scan(const IndexScanState *scan, const LimitState *limit)
 {
 	LimitedScan *noted;
 
@@ -51,25 +52,26 @@ note_scan(const IndexScanState *scan, const LimitState *limit, bool exact)
 	noted = palloc0(sizeof(LimitedScan));
 	noted->scan = scan;
 	noted->limit = limit;
-	noted->exact = exact && scan->ss.ps.qual == NULL;
+	noted->matches = scan->ss.ps.qual == NULL ? get_float8_infinity()
+		: scan->ss.ps.plan->plan_rows;
 	noted->forget.func = forget_scan;
 	noted->forget.arg = noted;
 	dlist_push_head(&limited_scans, &noted->node);
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &noted->forget);
 }
 
-static void descend(const LimitState *limit, PlanState *state, bool exact);
+static void descend(const LimitState *limit, PlanState *state);
 
 static void
-descend_all(const LimitState *limit, PlanState **states, int n, bool exact)
+descend_all(const LimitState *limit, PlanState **states, int n)
 {
 	for (int i = 0; i < n; i++)
-		descend(limit, states[i], exact);
+		descend(limit, states[i]);
 }
 
 /* Note the scans that a LIMIT bounds, from one of the nodes below it on. */
 static void
-descend(const LimitState *limit, PlanState *state, bool exact)
+descend(const LimitState *limit, PlanState *state)
 {
 	if (state == NULL)
 		return;
@@ -77,34 +79,29 @@ descend(const LimitState *limit, PlanState *state, bool exact)
 	switch (nodeTag(state))
 	{
 		case T_IndexScanState:
-			note_scan((IndexScanState *) state, limit, exact);
+			note_scan((IndexScanState *) state, limit);
 			break;
 
-			/* nodes that return each row of their input */
+			/* nodes that return rows of their input, in their order */
 		case T_ResultState:
 		case T_GatherState:
 		case T_GatherMergeState:
-			descend(limit, outerPlanState(state), exact);
-			break;
-		case T_AppendState:
-			descend_all(limit, ((AppendState *) state)->appendplans,
-						((AppendState *) state)->as_nplans, exact);
-			break;
-		case T_MergeAppendState:
-			descend_all(limit, ((MergeAppendState *) state)->mergeplans,
-						((MergeAppendState *) state)->ms_nplans, exact);
-			break;
-		case T_SubqueryScanState:
-			descend(limit, ((SubqueryScanState *) state)->subplan,
-					exact && state->qual == NULL);
-			break;
-
-			/* nodes that keep the order, but may need more of it */
 		case T_IncrementalSortState:
 		case T_LockRowsState:
 		case T_NestLoopState:
 		case T_ProjectSetState:
-			descend(limit, outerPlanState(state), false);
+			descend(limit, outerPlanState(state));
+			break;
+		case T_AppendState:
+			descend_all(limit, ((AppendState *) state)->appendplans,
+						((AppendState *) state)->as_nplans);
+			break;
+		case T_MergeAppendState:
+			descend_all(limit, ((MergeAppendState *) state)->mergeplans,
+						((MergeAppendState *) state)->ms_nplans);
+			break;
+		case T_SubqueryScanState:
+			descend(limit, ((SubqueryScanState *) state)->subplan);
 			break;
 		default:
 			break;
@@ -119,8 +116,7 @@ find_limits(PlanState *state, void *context)
 	{
 		LimitState *limit = (LimitState *) state;
 
-		descend(limit, outerPlanState(limit),
-				limit->limitOption == LIMIT_OPTION_COUNT);
+		descend(limit, outerPlanState(limit));
 	}
 	return planstate_tree_walker(state, find_limits, context);
 }
@@ -143,11 +139,11 @@ executor_start(QueryDesc *query, int eflags)
 }
 
 double
-ann_limit_for_scan(IndexScanDesc scan, bool *exact)
+ann_limit_for_scan(IndexScanDesc scan, double *matches)
 {
 	dlist_iter	iter;
 
-	*exact = false;
+	*matches = get_float8_infinity();
 	dlist_foreach(iter, &limited_scans)
 	{
 		LimitedScan *noted = dlist_container(LimitedScan, node, iter.cur);
@@ -160,9 +156,9 @@ ann_limit_for_scan(IndexScanDesc scan, bool *exact)
 		 * nodeLimit.c has computed count and offset already: it does so
 		 * before it starts or restarts the nodes below it.
 		 */
+		*matches = noted->matches;
 		if (limit->noCount)
-			return 0;
-		*exact = noted->exact;
+			return get_float8_infinity();
 		return (double) limit->count + (double) limit->offset;
 	}
 	return 0;

@@ -14,16 +14,15 @@
 #include "access/genam.h"
 
 /*
- * The number of rows, LIMIT plus OFFSET, that will be fetched of a scan; 0 if
- * unknown.  To be asked in amrescan, each time, as it may change from rescan to
- * rescan.
+ * The number of rows, LIMIT plus OFFSET, that will be fetched of a scan: 0 if
+ * unknown, infinity if it is known to be all (LIMIT NULL).  To be asked in
+ * amrescan, each time, as it may change from rescan to rescan.  More may be
+ * fetched where rows are lost on their way to the LIMIT.
  *
- * *exact tells whether the number is an upper bound.  It is not if rows can be
- * lost on their way to the LIMIT (a filter, a join, FOR UPDATE), or if more
- * can be wanted (WITH TIES, a sort of ties).  Even then more tuples may be
- * fetched: those that the snapshot does not see do not count.
+ * *matches is the number of rows that the planner expects to pass the filter of
+ * the scan; infinity if it has none.
  */
-extern double ann_limit_for_scan(IndexScanDesc scan, bool *exact);
+extern double ann_limit_for_scan(IndexScanDesc scan, double *matches);
 
 /* Install the hook; when the library is loaded. */
 extern void ann_limit_init(void);

@@ -63,6 +63,9 @@
 /* Candidates that are fetched ahead while one is measured. */
 #define PREFETCHED 3
 
+/* Leaves that are inspected in place of one that has been divided meanwhile. */
+#define MAX_DIVIDED 16
+
 /* The pass over all elements pays when so much of them has been inspected. */
 #define REST_SHARE 0.25
 
@@ -299,8 +302,7 @@ ann_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 		read_query(s, order->sk_argument);
 
 	/* from here on no catalog is read, which could take the numbers away */
-	s->info = *ann_index(scan->indexRelation);
-	ann_chunk_read(scan->indexRelation, 0, &s->chunk);
+	s->info = *ann_index_chunk(scan->indexRelation, 0, &s->chunk);
 	if (!s->null_query)
 	{
 		check_query(scan, s);
@@ -441,11 +443,40 @@ inspect_block(const AnnLeafBlock *block, void *state)
 	}
 }
 
+/*
+ * Inspect what has come to be at the place of a leaf that was divided, which may
+ * be going on.
+ */
+static void
+inspect_again(IndexScanDesc scan, AnnScan *s, AnnNodeRef node)
+{
+	AnnFrontier below;
+	AnnCandidate next;
+	AnnLeafEntry entry;
+	int			tries = MAX_DIVIDED;
+
+	ann_frontier_init(&below, palloc(sizeof(AnnCandidate) * MAX_DIVIDED), MAX_DIVIDED);
+	ann_frontier_push(&below, 0, ANN_NODE_ITEM(node));
+	while (tries-- > 0 && ann_frontier_pop(&below, &next))
+	{
+		if (!ann_tree_descend(scan->indexRelation, &s->info, s->v,
+							  ANN_ITEM_NODE(next.item), 0, &below, &entry))
+			continue;
+		s->d2 = entry.d2;
+		if (!ann_leaf_scan(scan->indexRelation, &s->info, entry.leaf, inspect_block,
+						   s, s->block))
+			ann_frontier_push(&below, 0, ANN_NODE_ITEM(entry.node));
+	}
+	pfree(below.entries);
+}
+
 static void
 inspect_leaf(IndexScanDesc scan, AnnScan *s, const AnnLeafEntry *leaf)
 {
 	s->d2 = leaf->d2;
-	ann_leaf_scan(scan->indexRelation, &s->info, leaf->first, inspect_block, s, s->block);
+	if (!ann_leaf_scan(scan->indexRelation, &s->info, leaf->leaf, inspect_block, s,
+					   s->block))
+		inspect_again(scan, s, leaf->node);
 }
 
 /*
@@ -534,11 +565,12 @@ row_distance(IndexScanDesc scan, AnnScan *s, const ItemPointerData *tid, double 
 	{
 		MemoryContext old = MemoryContextSwitchTo(s->context);
 
-		s->heap = ann_heap_source_begin(scan, s->query);
+		s->heap = ann_heap_source_begin(scan->heapRelation, scan->indexRelation,
+										scan->xs_snapshot);
 		MemoryContextSwitchTo(old);
 	}
 	check_tid(scan, s, tid);
-	return ann_heap_source_distance(s->heap, tid, distance);
+	return ann_heap_source_distance(s->heap, s->query, tid, distance);
 }
 
 /* Keep a result until its turn comes; late ones and NaN come last. */
@@ -561,7 +593,7 @@ keep_hit(AnnScan *s, double low, double high, int num_tids, const ItemPointerDat
  */
 static void
 keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
-			const AnnElement *element)
+			AnnElementRef ref, const AnnElement *element)
 {
 	int			num_tids = 1;
 	ItemPointer tids = NULL;
@@ -570,8 +602,11 @@ keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
 	{
 		int			capacity = 0;
 
-		num_tids = ann_element_tids(scan->indexRelation, element, &tids, &capacity);
+		num_tids = ann_element_tids(scan->indexRelation, &s->info, ref, element, &tids,
+									&capacity);
 	}
+	if (num_tids == 0)
+		return;
 	if (!(low < s->returned && s->returned <= high))
 	{
 		keep_hit(s, low, high, num_tids, &element->heap, tids);
@@ -652,7 +687,7 @@ measure_candidates(IndexScanDesc scan, AnnScan *s)
 		prefetch_candidates(scan, s);
 		if (measure(scan, s, key_element(next.item), &low, &high))
 		{
-			keep_result(scan, s, low, high, s->element);
+			keep_result(scan, s, low, high, key_element(next.item), s->element);
 			ann_threshold_offer(&nearest, (float) high);
 		}
 	}
@@ -679,7 +714,8 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 	if (s->info.meta.dim == 0 ||
 		(s->frontier.size == 0 && s->leaves.inspected == s->leaves.count) ||
 		(s->inspected > 0 && s->inspected >= REST_SHARE * s->chunk.rows * s->info.meta.trees) ||
-		s->seen.capacity * sizeof(uint64) > (Size) work_mem * 1024 / 4)
+		(s->inspected > 0 &&
+		 s->seen.capacity * sizeof(uint64) > (Size) work_mem * 1024 / 4))
 		return false;
 
 	if (s->inspected > 0)
@@ -904,7 +940,7 @@ sort_element(IndexScanDesc scan, AnnScan *s, AnnElementRef ref)
 
 	if (!measure(scan, s, ref, &low, &high))
 		return;
-	n = ann_element_tids(scan->indexRelation, s->element, &tids, &capacity);
+	n = ann_element_tids(scan->indexRelation, &s->info, ref, s->element, &tids, &capacity);
 	for (int i = 0; i < n; i++)
 		sort_row(scan, s, low, high, &tids[i]);
 	if (tids != NULL)
@@ -996,7 +1032,8 @@ return_unordered(IndexScanDesc scan, AnnScan *s)
 
 			if (ann_element_read(scan->indexRelation, &s->info, page.refs[i], s->element))
 			{
-				int			n = ann_element_tids(scan->indexRelation, s->element,
+				int			n = ann_element_tids(scan->indexRelation, &s->info,
+												 page.refs[i], s->element,
 												 &tids, &capacity);
 
 				add_out_tids(s, tids, n);
@@ -1006,16 +1043,16 @@ return_unordered(IndexScanDesc scan, AnnScan *s)
 	return s->out.count > 0;
 }
 
-/* All rows of a list. */
+/* All rows of a list of the chunk. */
 static bool
-return_list(IndexScanDesc scan, AnnScan *s, const AnnTidList *list)
+return_list(IndexScanDesc scan, AnnScan *s, Size list)
 {
 	ItemPointer tids = NULL;
 	int			capacity = 0,
 				n;
 
 	s->out.count = s->out.next = 0;
-	n = ann_tids_read(scan->indexRelation, list, &tids, &capacity, 0);
+	n = ann_chunk_tids(scan->indexRelation, 0, list, &tids, &capacity);
 	add_out_tids(s, tids, n);
 	return s->out.count > 0;
 }
@@ -1024,7 +1061,7 @@ return_list(IndexScanDesc scan, AnnScan *s, const AnnTidList *list)
 static bool
 return_undefined(IndexScanDesc scan, AnnScan *s)
 {
-	return_list(scan, s, &s->chunk.undefined);
+	return_list(scan, s, offsetof(AnnChunk, undefined));
 	for (int i = 0; i < s->nan.count; i++)
 		add_out(s, get_float8_nan(), &s->nan.rows[i].tid);
 	return s->out.count > 0;
@@ -1043,8 +1080,8 @@ has_distances(const AnnScan *s)
 static void
 start_scan(IndexScanDesc scan, AnnScan *s)
 {
-	bool		exact;
-	double		limit = ann_limit_for_scan(scan, &exact);
+	double		rows;
+	double		limit = ann_limit_for_scan(scan, &rows);
 
 	pgstat_count_index_scan(scan->indexRelation);
 	ann_count_search(scan);
@@ -1058,7 +1095,10 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	s->phase = PHASE_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
-	if (s->wanted * 2 > s->chunk.rows)
+	rows = Min(rows, s->chunk.rows);
+	if (s->wanted * 8 > rows)
+		rows = Min(rows, ann_live_rows(scan->heapRelation, rows));
+	if (s->wanted * 2 > rows)
 	{
 		start_rest(scan, s);
 		s->phase = PHASE_REST;
@@ -1111,7 +1151,7 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 			case PHASE_NULLS:
 				s->phase = PHASE_END;
 				s->null_query = true;	/* the distance of a NULL is NULL, too */
-				return return_list(scan, s, &s->chunk.nulls);
+				return return_list(scan, s, offsetof(AnnChunk, nulls));
 			case PHASE_END:
 				return false;
 		}

@@ -1,39 +1,51 @@
 /*
  * vacuum.c
- *	  Taking the heap TIDs of dead rows out of an index.
+ *	  Taking dead rows out of an index, and putting in order what they leave.
  *
- * Elements and lists lose the TIDs; an element without any stays where it is,
- * and so do its codes, which lead to nothing.
+ * ambulkdelete takes heap TIDs out of elements and lists, and nothing else: it
+ * may run several times.  Elements may be dead then, whose codes lead to
+ * nothing.  amvacuumcleanup
+ *
+ *	 survey		notes all pages, and which elements are dead
+ *	 barrier	waits for edits of several steps that are on their way, so that
+ *				what nothing leads to from here on is lost
+ *	 trees		walks over all trees: takes codes of dead elements out of the
+ *				leaves, and compacts and joins those that have become small
+ *	 release	frees the slots of the dead elements, and the pages that nothing
+ *				has led to
+ *
+ * Scans and inserts go on meanwhile.  An element that is dead stays so until
+ * it is released, and nothing but a vacuum does that.
  */
 #include "postgres.h"
 
+#include "algo/forest.h"
 #include "am/method.h"
+#include "am/reshape.h"
 #include "commands/vacuum.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
+#include "storage/lmgr.h"
 #include "store/element.h"
 #include "store/tids.h"
+#include "utils/memutils.h"
 
-/* The lists of a chunk, which are in its entry of the directory. */
-static void
-vacuum_lists(AnnVacuum *vacuum, uint32 chunk)
-{
-	Size		at;
-	Buffer		buffer = ann_chunk_lock(vacuum->index, chunk, BUFFER_LOCK_EXCLUSIVE, &at);
-	AnnChunk   *entry = (AnnChunk *) ((char *) BufferGetPage(buffer) + at);
-	ItemPointerData survivor;
+/* Leaves that together are not larger than this share of one are joined. */
+#define JOIN_SHARE 0.4
 
-	ann_tids_vacuum(vacuum, &entry->nulls, NULL, false, &survivor);
-	ann_tids_vacuum(vacuum, &entry->undefined, NULL, false, &survivor);
-	UnlockReleaseBuffer(buffer);
-}
+/* A leaf is compacted when less than this share of its places is in use. */
+#define DENSE_SHARE 0.75
+
+/* ---- ambulkdelete ---- */
 
 IndexBulkDeleteResult *
 ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 			   IndexBulkDeleteCallback callback, void *callback_state)
 {
 	Relation	index = info->index;
-	AnnIndex   *numbers = ann_index_make(&ann_index(index)->meta);
+	AnnChunk	chunk;
+	AnnIndex   *numbers = ann_index_make(&ann_index_chunk(index, 0, &chunk)->meta);
 	BlockNumber blocks;
 	AnnVacuum	vacuum = {0};
 
@@ -43,8 +55,8 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	vacuum.callback = callback;
 	vacuum.state = callback_state;
 	vacuum.strategy = info->strategy;
-	for (uint32 chunk = 0; chunk < numbers->meta.chunks; chunk++)
-		vacuum_lists(&vacuum, chunk);
+	for (uint32 i = 0; i < numbers->meta.chunks; i++)
+		ann_chunk_lists_vacuum(&vacuum, i);
 
 	/* pages that are added from here on have no row that is dead to all */
 	blocks = RelationGetNumberOfBlocks(index);
@@ -62,16 +74,436 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	return stats;
 }
 
+/* ---- the survey ---- */
+
+/* What is known of a page. */
+typedef struct PageNote
+{
+	uint32		generation;
+	uint32		first_dead;		/* number of the first dead slot in 'dead' */
+	uint16		num_dead;
+	uint8		kind;			/* AnnPageKind; 0: not to be freed */
+	bool		reached;		/* something leads to it */
+} PageNote;
+
+typedef struct Cleanup
+{
+	AnnReshape	at;
+	BufferAccessStrategy strategy;
+	IndexBulkDeleteResult *stats;
+	BlockNumber blocks;			/* at the time of the survey */
+	PageNote   *pages;
+	uint16	   *dead;			/* slots, page after page */
+	uint32		num_dead;
+	uint32		dead_capacity;
+	uint64		elements;		/* that are alive */
+	uint64		rows;			/* in leaves of the first tree */
+} Cleanup;
+
+static void
+note_dead(Cleanup *c, BlockNumber block)
+{
+	uint16		slots[ANN_MAX_PAGE_ELEMENTS];
+	PageNote   *note = &c->pages[block];
+	int			live;
+	int			n = ann_element_page_dead(c->at.index, c->at.info, block, c->strategy,
+										  slots, &live);
+
+	c->elements += live;
+	note->first_dead = c->num_dead;
+	note->num_dead = (uint16) n;
+	if (c->num_dead + n > c->dead_capacity)
+	{
+		c->dead_capacity = Max(2 * c->dead_capacity, 4096);
+		c->dead = c->dead == NULL ? palloc_extended(sizeof(uint16) * c->dead_capacity, MCXT_ALLOC_HUGE)
+			: repalloc_huge(c->dead, sizeof(uint16) * c->dead_capacity);
+	}
+	memcpy(c->dead + c->num_dead, slots, sizeof(uint16) * n);
+	c->num_dead += n;
+}
+
+/*
+ * Look at a page.  One that is free, or has never been used, or has room for
+ * TIDs, is told to the map, which may have forgotten it.
+ */
+static void
+survey_page(Cleanup *c, BlockNumber block)
+{
+	PageNote   *note = &c->pages[block];
+	AnnPageTail tail;
+	Size		room;
+
+	memset(note, 0, sizeof(PageNote));
+	if (!ann_page_look(c->at.index, block, c->strategy, &tail, &room))
+	{
+		ann_room_note(c->at.index, block, ANN_PAGE_FREE, 0);
+		return;
+	}
+	note->generation = tail.generation;
+	switch (tail.kind)
+	{
+		case ANN_PAGE_FREE:
+			ann_room_note(c->at.index, block, ANN_PAGE_FREE, 0);
+			break;
+		case ANN_PAGE_TIDS:
+			ann_room_note(c->at.index, block, ANN_PAGE_TIDS, room);
+			break;
+		case ANN_PAGE_ELEMENT:
+			if (tail.epoch != (uint8) c->at.info->meta.epoch)
+				note->kind = tail.kind;
+			else if (c->at.info->meta.dim != 0)
+				note_dead(c, block);
+			break;
+		case ANN_PAGE_ROOTS:
+		case ANN_PAGE_NODE:
+		case ANN_PAGE_LEAF:
+		case ANN_PAGE_REST:
+			note->kind = tail.kind;
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+survey(Cleanup *c)
+{
+	/* a page that is being added is locked by the time it is counted */
+	LockRelationForExtension(c->at.index, ExclusiveLock);
+	c->blocks = RelationGetNumberOfBlocks(c->at.index);
+	UnlockRelationForExtension(c->at.index, ExclusiveLock);
+	c->pages = palloc_extended(sizeof(PageNote) * (Size) c->blocks, MCXT_ALLOC_HUGE);
+	memset(c->pages, 0, sizeof(PageNote) * Min(c->blocks, ANN_DIRECTORY_BLOCK + 1));
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	{
+		ann_vacuum_delay_point();
+		survey_page(c, block);
+	}
+}
+
+static void
+note_reached(BlockNumber block, void *state)
+{
+	Cleanup    *c = state;
+
+	if (block < c->blocks)
+		c->pages[block].reached = true;
+}
+
+/* Was the element dead when its page was surveyed? Then it still is. */
+static bool
+is_dead(AnnElementRef ref, void *state)
+{
+	const Cleanup *c = state;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&ref);
+	uint16		slot = ItemPointerGetOffsetNumberNoCheck(&ref) - 1;
+	const PageNote *note;
+
+	if (block >= c->blocks)
+		return false;
+	note = &c->pages[block];
+	for (int i = 0; i < note->num_dead; i++)
+	{
+		if (c->dead[note->first_dead + i] == slot)
+			return true;
+	}
+	return false;
+}
+
+/* ---- trees ---- */
+
+/* What is at a node, after all below it has been put in order. */
+typedef struct Subtree
+{
+	bool		is_leaf;
+	AnnLeafId	leaf;
+	int64		rows;
+} Subtree;
+
+/*
+ * Take the dead rows out of a leaf of which we have the claim.  Returns the
+ * number of rows, -1 if it is not there any more.
+ */
+static int64
+vacuum_leaf(Cleanup *c, AnnNodeRef ref, AnnNode *node, AnnLeafId *leaf)
+{
+	uint32		places;
+	int64		rows;
+
+	rows = ann_leaf_vacuum(c->at.index, c->at.info, *leaf, is_dead, note_reached, c,
+						   c->strategy, &places);
+	if (rows < 0)
+		return rows;
+	if (places - rows >= ANN_BLOCK_ROWS && rows < DENSE_SHARE * places)
+	{
+		ann_compact_leaf(&c->at, ref, *leaf);
+		if (!ann_node_read(c->at.index, c->at.info, ref, node) || node->kind != ANN_NODE_LEAF)
+			return -1;
+		leaf->first = node->u.leaf.first;
+		leaf->generation = node->u.leaf.generation;
+	}
+	else if ((int64) node->u.leaf.rows != rows)
+		ann_tree_set_rows(c->at.index, c->at.info, ref, *leaf, (uint32) rows);
+	return rows;
+}
+
+/* The children of a split, both leaves, become one; the result is at 'ref'. */
+static void
+join_children(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], AnnNode *node,
+			  Subtree below[2], Subtree *result)
+{
+	AnnLeafId	leaf[2] = {below[0].leaf, below[1].leaf};
+
+	for (int i = 0; i < 2; i++)
+		ann_leaf_claim(c->at.index, leaf[i]);
+	if (ann_join_leaves(&c->at, ref, child, leaf) &&
+		ann_node_read(c->at.index, c->at.info, ref, node) &&
+		node->kind == ANN_NODE_LEAF)
+	{
+		result->is_leaf = true;
+		result->leaf.first = node->u.leaf.first;
+		result->leaf.generation = node->u.leaf.generation;
+		result->rows = node->u.leaf.rows;
+	}
+	for (int i = 0; i < 2; i++)
+		ann_leaf_unclaim(c->at.index, leaf[i]);
+}
+
+/* A child of a split that is a leaf without rows goes. */
+static void
+drop_child(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], int other,
+		   Subtree below[2], Subtree *result)
+{
+	AnnLeafId	empty = below[1 - other].leaf;
+	uint32		places;
+	Buffer		first;
+
+	/* the other one may be a leaf, and is not to be divided on its way up */
+	ann_leaf_claim(c->at.index, empty);
+	if (below[other].is_leaf)
+		ann_leaf_claim(c->at.index, below[other].leaf);
+	if (ann_leaf_vacuum(c->at.index, c->at.info, empty, is_dead, note_reached, c,
+						c->strategy, &places) == 0 &&
+		ann_leaf_lock(c->at.index, empty, &first))
+	{
+		if (ann_tree_drop_leaf(c->at.index, c->at.info, ref, child, other, empty, first))
+			*result = below[other];
+	}
+	if (below[other].is_leaf)
+		ann_leaf_unclaim(c->at.index, below[other].leaf);
+	ann_leaf_unclaim(c->at.index, empty);
+}
+
+static Subtree vacuum_node(Cleanup *c, AnnNodeRef ref);
+
+static Subtree
+vacuum_split(Cleanup *c, AnnNodeRef ref, AnnNode *node)
+{
+	AnnNodeRef	child[2] = {node->u.split.child[0], node->u.split.child[1]};
+	Subtree		below[2];
+	Subtree		result = {false};
+
+	for (int side = 0; side < 2; side++)
+		below[side] = vacuum_node(c, child[side]);
+	for (int side = 0; side < 2; side++)
+	{
+		if (below[side].is_leaf && below[side].rows == 0)
+		{
+			drop_child(c, ref, child, 1 - side, below, &result);
+			return result;
+		}
+	}
+	if (below[0].is_leaf && below[1].is_leaf &&
+		below[0].rows + below[1].rows <= JOIN_SHARE * c->at.chunk.leaf_capacity)
+		join_children(c, ref, child, node, below, &result);
+	return result;
+}
+
+/* Put a node in order, and all below it. */
+static Subtree
+vacuum_node(Cleanup *c, AnnNodeRef ref)
+{
+	AnnNode    *node = palloc(c->at.info->node_size);
+	Subtree		result = {false};
+
+	check_stack_depth();
+	note_reached(ref.block, c);
+	while (ann_node_read(c->at.index, c->at.info, ref, node))
+	{
+		AnnLeafId	leaf = {node->u.leaf.first, node->u.leaf.generation};
+
+		ann_vacuum_delay_point();
+		result.leaf = leaf;
+		if (node->kind == ANN_NODE_SPLIT)
+		{
+			result = vacuum_split(c, ref, node);
+			break;
+		}
+		ann_leaf_claim(c->at.index, leaf);
+		result.rows = vacuum_leaf(c, ref, node, &result.leaf);
+		ann_leaf_unclaim(c->at.index, leaf);
+		if (result.rows >= 0)
+		{
+			result.is_leaf = true;
+			break;
+		}
+	}
+	pfree(node);
+	return result;
+}
+
+/* ---- release ---- */
+
+/* The pages of roots of a chunk. */
+static void
+reach_roots(Cleanup *c)
+{
+	BlockNumber block = c->at.chunk.roots;
+
+	while (block != InvalidBlockNumber)
+	{
+		Buffer		buffer = ann_page_read(c->at.index, block, ANN_PAGE_ROOTS, BUFFER_LOCK_SHARE);
+
+		note_reached(block, c);
+		block = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+/* The pages that long elements go on in. */
+static void
+reach_rest(Cleanup *c)
+{
+	BlockNumber rest[ANN_MAX_REST_PAGES];
+
+	if (c->at.info->meta.dim == 0 || (Size) c->at.info->element_size <= ANN_BODY_SIZE)
+		return;
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	{
+		int			n;
+
+		ann_vacuum_delay_point();
+		n = ann_element_rest_pages(c->at.index, c->at.info, block, rest);
+		for (int i = 0; i < n; i++)
+			note_reached(rest[i], c);
+	}
+}
+
+/* Free the slots of dead elements, which no code leads to any more. */
+static void
+release_elements(Cleanup *c)
+{
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	{
+		const PageNote *note = &c->pages[block];
+
+		if (note->num_dead == 0)
+			continue;
+		ann_vacuum_delay_point();
+		ann_element_page_release(c->at.index, c->at.info, block, c->strategy,
+								 c->dead + note->first_dead, note->num_dead);
+	}
+}
+
+/* Free the pages that nothing leads to. */
+static void
+release_pages(Cleanup *c)
+{
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	{
+		const PageNote *note = &c->pages[block];
+
+		if (note->kind == 0 || note->reached)
+			continue;
+		ann_vacuum_delay_point();
+		if (ann_page_reclaim(c->at.index, block, note->kind, note->generation))
+			c->stats->pages_newly_deleted++;
+	}
+}
+
+/* The counters of the chunk; leaves follow its size. */
+static void
+refresh_chunk(Cleanup *c)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(c->at.index, c->at.number, BUFFER_LOCK_EXCLUSIVE, &at);
+	AnnChunk   *chunk;
+	AnnEdit		edit;
+
+	ann_edit_begin(&edit, c->at.index);
+	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
+	chunk->rows = c->elements;
+	chunk->dead = 0;
+	if (chunk->roots != InvalidBlockNumber)
+		chunk->leaf_capacity = ann_leaf_capacity((double) c->elements);
+	ann_edit_commit(&edit);
+}
+
+/*
+ * The barrier is the structure lock: exclusively, for a moment.  The trees keep
+ * their shape while they are walked over, but for leaves that are divided.
+ */
+static void
+clean_trees(Cleanup *c)
+{
+	AnnNodeRef *roots;
+	int			n;
+
+	ann_structure_lock(c->at.index, ExclusiveLock);
+	ann_structure_unlock(c->at.index, ExclusiveLock);
+	ann_structure_lock(c->at.index, ShareLock);
+	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
+	reach_roots(c);
+	reach_rest(c);
+	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
+	for (int i = 0; i < n; i++)
+		vacuum_node(c, roots[i]);
+	ann_structure_unlock(c->at.index, ShareLock);
+}
+
+static void
+clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	Cleanup		c = {0};
+	AnnIndex   *numbers;
+
+	c.at.index = info->index;
+	numbers = ann_index_make(&ann_index_chunk(info->index, 0, &c.at.chunk)->meta);
+	numbers->max_norm = c.at.chunk.max_norm;
+	c.at.info = numbers;
+	c.strategy = info->strategy;
+	c.stats = stats;
+	survey(&c);
+	clean_trees(&c);
+	release_elements(&c);
+	release_pages(&c);
+	refresh_chunk(&c);
+}
+
 IndexBulkDeleteResult *
 ann_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
+	MemoryContext context,
+				old;
+
 	if (info->analyze_only)
 		return stats;
+
+	/* without dead rows there is nothing to clean */
 	if (stats == NULL)
 	{
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 		stats->num_index_tuples = info->num_heap_tuples;
-		stats->estimated_count = true;
+		stats->estimated_count = info->estimated_count;
+	}
+	else
+	{
+		context = AllocSetContextCreate(CurrentMemoryContext, "ann vacuum",
+										ALLOCSET_DEFAULT_SIZES);
+		old = MemoryContextSwitchTo(context);
+		clean_index(info, stats);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
 	}
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	IndexFreeSpaceMapVacuum(info->index);

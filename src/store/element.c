@@ -1,6 +1,6 @@
 /*
  * element.c
- *	  Elements: made of vectors, measured, read, added, vacuumed.
+ *	  Elements: made of vectors, measured, read, added, vacuumed, used again.
  *
  * An element that was rounded knows how much: 'error' is an upper bound of the
  * distance between its vector and the row's, so that distances come as
@@ -15,7 +15,6 @@
 #include "algo/distance.h"
 #include "algo/scalar.h"
 #include "miscadmin.h"
-#include "storage/freespace.h"
 #include "store/element.h"
 #include "store/recent.h"
 
@@ -392,7 +391,14 @@ slot_size(const AnnIndex *info)
 	return Min((Size) info->element_size, ANN_BODY_SIZE);
 }
 
-/* How many slots of a page are in use, dead ones included. */
+/* Whether it goes on in others. */
+static bool
+is_long(const AnnIndex *info)
+{
+	return (Size) info->element_size > ANN_BODY_SIZE;
+}
+
+/* How many slots of a page have been in use, dead and free ones included. */
 static int
 count_slots(const AnnIndex *info, Page page)
 {
@@ -405,6 +411,34 @@ get_slot(const AnnIndex *info, Page page, int slot)
 	return (AnnElement *) (ANN_PAGE_BODY(page) + slot * slot_size(info));
 }
 
+/* Without rows, but its codes may not be gone. */
+static bool
+is_dead(const AnnElement *element)
+{
+	return !ItemPointerIsValid(&element->heap) && !(element->state & ANN_ELEMENT_FREE);
+}
+
+/* A page of another epoch has elements of another size, which nobody wants. */
+static bool
+is_current(const AnnIndex *info, Page page)
+{
+	return info->element_size > 0 &&
+		ANN_PAGE_TAIL(page)->epoch == (uint8) info->meta.epoch;
+}
+
+/* Pin and lock a page of elements.  False if it is none, or not current. */
+static bool
+lock_page(Relation index, const AnnIndex *info, BlockNumber block, int mode,
+		  BufferAccessStrategy strategy, Buffer *buffer)
+{
+	if (!ann_page_try_read_by(index, block, ANN_PAGE_ELEMENT, mode, strategy, buffer))
+		return false;
+	if (is_current(info, BufferGetPage(*buffer)))
+		return true;
+	UnlockReleaseBuffer(*buffer);
+	return false;
+}
+
 /*
  * Pin and lock the page of a ref; its slot to *slot.  False if there is no such
  * element any more.
@@ -414,8 +448,7 @@ lock_slot(Relation index, const AnnIndex *info, AnnElementRef ref, int mode,
 		  Buffer *buffer, int *slot)
 {
 	*slot = ItemPointerGetOffsetNumberNoCheck(&ref) - 1;
-	if (!ann_page_try_read(index, ItemPointerGetBlockNumberNoCheck(&ref),
-						   ANN_PAGE_ELEMENT, mode, buffer))
+	if (!lock_page(index, info, ItemPointerGetBlockNumberNoCheck(&ref), mode, NULL, buffer))
 		return false;
 	if (*slot >= 0 && *slot < count_slots(info, BufferGetPage(*buffer)))
 		return true;
@@ -426,9 +459,12 @@ lock_slot(Relation index, const AnnIndex *info, AnnElementRef ref, int mode,
 
 /* ---- Reading ------------------------------------------------------------ */
 
-/* Read what is left of a long element, from the page 'next' on. */
+/*
+ * Read what is left of the long element in 'block', from the page 'next' on.
+ * False if a page is not there.
+ */
 static bool
-read_rest(Relation index, BlockNumber next, char *bytes, Size left)
+read_pages(Relation index, BlockNumber block, BlockNumber next, char *bytes, Size left)
 {
 	while (left > 0)
 	{
@@ -436,7 +472,8 @@ read_rest(Relation index, BlockNumber next, char *bytes, Size left)
 		Buffer		buffer;
 		Page		page;
 
-		if (next == InvalidBlockNumber ||
+		/* the caller may have locked 'block' */
+		if (next == InvalidBlockNumber || next == block ||
 			!ann_page_try_read(index, next, ANN_PAGE_REST, BUFFER_LOCK_SHARE, &buffer))
 			return false;
 		page = BufferGetPage(buffer);
@@ -449,12 +486,48 @@ read_rest(Relation index, BlockNumber next, char *bytes, Size left)
 	return true;
 }
 
+/*
+ * Whether the long element of this generation is still there, so that its rest
+ * was while we read it: a page whose element has died comes to have another one
+ * only with another generation.
+ */
+static bool
+is_still_there(Relation index, const AnnIndex *info, AnnElementRef ref, uint32 generation)
+{
+	bool		result;
+	Buffer		buffer;
+	int			slot;
+
+	if (!lock_slot(index, info, ref, BUFFER_LOCK_SHARE, &buffer, &slot))
+		return false;
+	result = ANN_PAGE_TAIL(BufferGetPage(buffer))->generation == generation &&
+		ItemPointerIsValid(&get_slot(info, BufferGetPage(buffer), slot)->heap);
+	UnlockReleaseBuffer(buffer);
+	return result;
+}
+
+/* Read the rest of a long element, on whose first page 'tail' was. */
+static bool
+read_rest(Relation index, const AnnIndex *info, AnnElementRef ref,
+		  const AnnPageTail *tail, AnnElement *element)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&ref);
+	bool		complete = read_pages(index, block, tail->next,
+									  (char *) element + ANN_BODY_SIZE,
+									  info->element_size - ANN_BODY_SIZE);
+
+	if (!is_still_there(index, info, ref, tail->generation))
+		return false;
+	if (!complete)
+		ann_page_corrupted(index, block, "an element without its rest");
+	return true;
+}
+
 bool
 ann_element_read(Relation index, const AnnIndex *info, AnnElementRef ref,
 				 AnnElement *element)
 {
-	Size		size = slot_size(info);
-	BlockNumber next;
+	AnnPageTail tail;
 	Buffer		buffer;
 	Page		page;
 	int			slot;
@@ -462,17 +535,18 @@ ann_element_read(Relation index, const AnnIndex *info, AnnElementRef ref,
 	if (!lock_slot(index, info, ref, BUFFER_LOCK_SHARE, &buffer, &slot))
 		return false;
 	page = BufferGetPage(buffer);
-	memcpy(element, get_slot(info, page, slot), size);
-	next = ANN_PAGE_TAIL(page)->next;
+	memcpy(element, get_slot(info, page, slot), slot_size(info));
+	tail = *ANN_PAGE_TAIL(page);
 	UnlockReleaseBuffer(buffer);
-	return ItemPointerIsValid(&element->heap) &&
-		read_rest(index, next, (char *) element + size, info->element_size - size);
+	if (!ItemPointerIsValid(&element->heap))
+		return false;
+	return !is_long(info) || read_rest(index, info, ref, &tail, element);
 }
 
 void
 ann_element_prefetch(Relation index, const AnnIndex *info, AnnElementRef ref)
 {
-	Size		size = Min(info->element_size, ANN_BODY_SIZE);
+	Size		size = slot_size(info);
 	Size		slot = ItemPointerGetOffsetNumberNoCheck(&ref) - FirstOffsetNumber;
 
 	ann_recent_prefetch(index, ItemPointerGetBlockNumberNoCheck(&ref), 0,
@@ -481,31 +555,67 @@ ann_element_prefetch(Relation index, const AnnIndex *info, AnnElementRef ref)
 						SizeOfPageHeaderData + slot * size, size);
 }
 
+/* Read an element without its vector.  False if it is dead or gone. */
+static bool
+read_header(Relation index, const AnnIndex *info, AnnElementRef ref, AnnElement *header)
+{
+	Buffer		buffer;
+	int			slot;
+
+	if (!lock_slot(index, info, ref, BUFFER_LOCK_SHARE, &buffer, &slot))
+		return false;
+	memcpy(header, get_slot(info, BufferGetPage(buffer), slot),
+		   offsetof(AnnElement, vector));
+	UnlockReleaseBuffer(buffer);
+	return ItemPointerIsValid(&header->heap);
+}
+
+/* Whether no TID has moved between two readings of an element. */
+static bool
+same_list(const AnnElement *a, const AnnElement *b)
+{
+	return ann_same_tid(&a->heap, &b->heap) &&
+		ann_same_tid(&a->more.head, &b->more.head) &&
+		((a->state ^ b->state) & ANN_ELEMENT_VERSION) == 0;
+}
+
 /*
- * Vacuum may have put a TID of the list in the place of a dead heap TID, and
- * has left it in the list for those who had read the element before.
+ * An element that comes back with other rows, because its slot is used again,
+ * does no harm: a snapshot that was there before sees none of them.
  */
 int
-ann_element_tids(Relation index, const AnnElement *element, ItemPointer *tids,
-				 int *capacity)
+ann_element_tids(Relation index, const AnnIndex *info, AnnElementRef ref,
+				 const AnnElement *element, ItemPointer *tids, int *capacity)
 {
-	int			n;
-	int			kept = 1;
+	AnnElement	before;
+	AnnElement	after;
 
+	memcpy(&before, element, offsetof(AnnElement, vector));
 	if (*capacity < 1)
 	{
 		*capacity = 16;
 		*tids = *tids == NULL ? palloc(sizeof(ItemPointerData) * *capacity)
 			: repalloc(*tids, sizeof(ItemPointerData) * *capacity);
 	}
-	(*tids)[0] = element->heap;
-	n = ann_tids_read(index, &element->more, tids, capacity, 1);
-	for (int i = 1; i < n; i++)
+	for (;;)
 	{
-		if (!ann_same_tid(&(*tids)[i], &element->heap))
-			(*tids)[kept++] = (*tids)[i];
+		AnnTidBreak broken;
+		int			n;
+
+		(*tids)[0] = before.heap;
+		if (!ItemPointerIsValid(&before.more.head))
+			return 1;
+		n = ann_tids_read(index, &before.more, tids, capacity, 1, &broken);
+		if (!read_header(index, info, ref, &after))
+			return 0;
+		if (same_list(&before, &after))
+		{
+			if (ItemPointerIsValid(&broken.at))
+				ann_tids_broken(index, &broken);
+			return n;
+		}
+		before = after;
 	}
-	return kept;
 }
 
 int
@@ -517,8 +627,7 @@ ann_element_page_visit(Relation index, const AnnIndex *info, BlockNumber block,
 	Page		page;
 	int			slots;
 
-	if (!ann_page_try_read_by(index, block, ANN_PAGE_ELEMENT, BUFFER_LOCK_SHARE,
-							  strategy, &buffer))
+	if (!lock_page(index, info, block, BUFFER_LOCK_SHARE, strategy, &buffer))
 		return 0;
 	page = BufferGetPage(buffer);
 	slots = count_slots(info, page);
@@ -540,63 +649,123 @@ ann_element_page_visit(Relation index, const AnnIndex *info, BlockNumber block,
 /* ---- Adding ------------------------------------------------------------- */
 
 /*
- * A page that has a free slot, locked exclusively; InvalidBuffer if none is
- * known.  First the one that this backend used last, which costs nothing.
+ * The slot for a new element: behind the last one; where there is no room, the
+ * first that is free.  Only then are they looked at.  -1 if there is none.
+ */
+static int
+choose_slot(const AnnIndex *info, Page page)
+{
+	int			slots = count_slots(info, page);
+
+	if (slots < info->elements_per_page)
+		return slots;
+	for (int slot = 0; slot < slots; slot++)
+	{
+		if (get_slot(info, page, slot)->state & ANN_ELEMENT_FREE)
+			return slot;
+	}
+	return -1;
+}
+
+/* Whether a page of elements is one to add to; its slot to *slot. */
+static bool
+has_slot(const AnnIndex *info, Page page, uint32 chunk, int *slot)
+{
+	if (!is_current(info, page) || ANN_PAGE_TAIL(page)->chunk != chunk)
+		return false;
+	*slot = choose_slot(info, page);
+	return *slot >= 0;
+}
+
+/*
+ * A page with room for an element, locked exclusively, and the slot for it;
+ * InvalidBuffer if none is known.  First the one that this backend used last,
+ * which costs nothing.
  */
 static Buffer
-find_slot(Relation index, const AnnIndex *info, uint32 chunk)
+find_slot(Relation index, const AnnIndex *info, uint32 chunk, int *slot)
 {
 	BlockNumber block = RelationGetTargetBlock(index);
-	Size		size = slot_size(info);
 	Buffer		buffer;
-	Page		page;
 
 	if (block != InvalidBlockNumber &&
 		ann_page_try_read(index, block, ANN_PAGE_ELEMENT, BUFFER_LOCK_EXCLUSIVE, &buffer))
 	{
-		page = BufferGetPage(buffer);
-		if (ann_page_room(page) >= size && ANN_PAGE_TAIL(page)->chunk == chunk)
+		if (has_slot(info, BufferGetPage(buffer), chunk, slot))
 			return buffer;
 		UnlockReleaseBuffer(buffer);
 	}
-	return ann_room_find(index, ANN_PAGE_ELEMENT, chunk, size);
+	for (int try = 0; try < ANN_ROOM_TRIES; try++)
+	{
+		buffer = ann_room_offer(index, ANN_PAGE_ELEMENT, chunk, slot_size(info));
+		if (!BufferIsValid(buffer) ||
+			has_slot(info, BufferGetPage(buffer), chunk, slot))
+			return buffer;
+		ann_room_note(index, BufferGetBlockNumber(buffer), ANN_PAGE_ELEMENT, 0);
+		UnlockReleaseBuffer(buffer);
+	}
+	return InvalidBuffer;
+}
+
+/*
+ * Write an element, or what fits its page.  Its version is another one than that
+ * of whatever was there before.
+ */
+static void
+write_slot(const AnnIndex *info, Page page, int slot, const AnnElement *element)
+{
+	AnnElement *place = get_slot(info, page, slot);
+	uint32		version = ANN_PAGE_TAIL(page)->generation;
+
+	if (slot < count_slots(info, page))
+		version = place->state + 1;
+	else
+		ann_page_set_used(page, (slot + 1) * slot_size(info));
+	memcpy(place, element, slot_size(info));
+	place->state = (uint8) (version & ANN_ELEMENT_VERSION);
+}
+
+/* Add a new, empty page of elements to an edit. */
+static Page
+new_page(AnnEdit *edit, const AnnIndex *info, uint32 chunk, BlockNumber *block)
+{
+	Page		page = ann_edit_new(edit, ANN_PAGE_ELEMENT, chunk, block);
+
+	ann_page_set_used(page, 0);
+	ANN_PAGE_TAIL(page)->epoch = (uint8) info->meta.epoch;
+	return page;
 }
 
 static AnnElementRef
 add_short(Relation index, const AnnIndex *info, uint32 chunk,
 		  const AnnElement *element)
 {
-	Buffer		buffer = find_slot(index, info, chunk);
+	int			slot = 0;
+	Buffer		buffer = find_slot(index, info, chunk, &slot);
 	bool		is_new = !BufferIsValid(buffer);
 	AnnElementRef ref;
 	AnnEdit		edit;
 	BlockNumber block;
 	Page		page;
-	Size		room;
-	int			slot;
+	bool		has_more;
 
 	ann_edit_begin(&edit, index);
 	if (is_new)
-	{
-		page = ann_edit_new(&edit, ANN_PAGE_ELEMENT, chunk, &block);
-		ann_page_set_used(page, 0);
-	}
+		page = new_page(&edit, info, chunk, &block);
 	else
 	{
 		block = BufferGetBlockNumber(buffer);
 		page = ann_edit_add(&edit, buffer);
 	}
-	slot = count_slots(info, page);
-	memcpy(get_slot(info, page, slot), element, info->element_size);
-	ann_page_set_used(page, (slot + 1) * slot_size(info));
-	room = ann_page_room(page);
+	write_slot(info, page, slot, element);
+	has_more = choose_slot(info, page) >= 0;
 	ann_edit_commit(&edit);
 
 	/* The map is told when a page comes to have room, and when it has none. */
-	RelationSetTargetBlock(index, block);
-	if (is_new || room < slot_size(info))
+	RelationSetTargetBlock(index, has_more ? block : InvalidBlockNumber);
+	if (is_new || !has_more)
 		ann_room_record(index, block, ANN_PAGE_ELEMENT,
-						room < slot_size(info) ? 0 : room);
+						has_more ? slot_size(info) : 0);
 	ItemPointerSet(&ref, block, (OffsetNumber) (slot + 1));
 	return ref;
 }
@@ -610,24 +779,33 @@ add_long(Relation index, const AnnIndex *info, uint32 chunk,
 	BlockNumber next = InvalidBlockNumber;
 	AnnElementRef ref;
 
+	ann_structure_lock(index, ShareLock);
 	while (left > 0)
 	{
 		Size		start = (left - 1) / ANN_BODY_SIZE * ANN_BODY_SIZE;
-		AnnPageKind kind = start > 0 ? ANN_PAGE_REST : ANN_PAGE_ELEMENT;
 		AnnEdit		edit;
 		BlockNumber block;
 		Page		page;
 
 		CHECK_FOR_INTERRUPTS();
 		ann_edit_begin(&edit, index);
-		page = ann_edit_new(&edit, kind, chunk, &block);
-		memcpy(ANN_PAGE_BODY(page), (const char *) element + start, left - start);
-		ann_page_set_used(page, left - start);
+		if (start > 0)
+		{
+			page = ann_edit_new(&edit, ANN_PAGE_REST, chunk, &block);
+			memcpy(ANN_PAGE_BODY(page), (const char *) element + start, left - start);
+			ann_page_set_used(page, left - start);
+		}
+		else
+		{
+			page = new_page(&edit, info, chunk, &block);
+			write_slot(info, page, 0, element);
+		}
 		ANN_PAGE_TAIL(page)->next = next;
 		ann_edit_commit(&edit);
 		next = block;
 		left = start;
 	}
+	ann_structure_unlock(index, ShareLock);
 	ItemPointerSet(&ref, next, FirstOffsetNumber);
 	return ref;
 }
@@ -637,7 +815,7 @@ ann_element_add(Relation index, const AnnIndex *info, uint32 chunk,
 				const AnnElement *element)
 {
 	Assert(ItemPointerIsValid(&element->heap));
-	if ((Size) info->element_size > ANN_BODY_SIZE)
+	if (is_long(info))
 		return add_long(index, info, chunk, element);
 	return add_short(index, info, chunk, element);
 }
@@ -649,66 +827,116 @@ raise_error(Relation index, const AnnIndex *info, Buffer buffer, int slot,
 {
 	AnnEdit		edit;
 
-	IncrBufferRefCount(buffer);
 	ann_edit_begin(&edit, index);
 	get_slot(info, ann_edit_add(&edit, buffer), slot)->error = error;
-	ann_edit_commit(&edit);
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	ann_edit_commit_keeping(&edit, buffer);
+}
+
+/* The same for what an element has in its rest; its page is locked. */
+static bool
+same_rest(Relation index, const AnnIndex *info, Buffer buffer, const AnnElement *row)
+{
+	Size		size = info->element_size - ANN_BODY_SIZE;
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	BlockNumber next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+	char	   *rest = palloc(size);
+	bool		result;
+
+	if (!read_pages(index, block, next, rest, size))
+		ann_page_corrupted(index, block, "an element without its rest");
+	result = memcmp(rest, (const char *) row + ANN_BODY_SIZE, size) == 0;
+	pfree(rest);
+	return result;
+}
+
+/* Whether a stored element, whose page is locked, has the vector of a row. */
+static bool
+same_vector(Relation index, const AnnIndex *info, Buffer buffer,
+			const AnnElement *stored, const AnnElement *row)
+{
+	if (stored->exponent != row->exponent ||
+		memcmp(stored->vector, row->vector,
+			   slot_size(info) - offsetof(AnnElement, vector)) != 0)
+		return false;
+	return !is_long(info) || same_rest(index, info, buffer, row);
 }
 
 bool
 ann_element_add_row(Relation index, const AnnIndex *info, uint32 chunk,
-					AnnElementRef ref, ItemPointer tid, float rounding)
+					AnnElementRef ref, const AnnElement *row)
 {
+	ItemPointerData tid = row->heap;
 	AnnElement *element;
 	Buffer		buffer;
+	Page		page;
 	int			slot;
 
-	if (!lock_slot(index, info, ref, BUFFER_LOCK_EXCLUSIVE, &buffer, &slot))
+	Assert(ItemPointerIsValid(&tid));
+	if (info->meta.scalar == ANN_SCALAR_NONE ||
+		!lock_slot(index, info, ref, BUFFER_LOCK_EXCLUSIVE, &buffer, &slot))
 		return false;
-
-	/* The error first: too large a one does no harm if the row fails to come. */
-	element = get_slot(info, BufferGetPage(buffer), slot);
-	if (ItemPointerIsValid(&element->heap) && element->error < rounding)
-		raise_error(index, info, buffer, slot, rounding);
-	if (!ItemPointerIsValid(&element->heap))
+	page = BufferGetPage(buffer);
+	element = get_slot(info, page, slot);
+	if (!ItemPointerIsValid(&element->heap) || ANN_PAGE_TAIL(page)->chunk != chunk ||
+		!same_vector(index, info, buffer, element, row))
 	{
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	ann_tids_append(index, chunk, buffer,
-					(char *) &element->more - (char *) BufferGetPage(buffer), tid);
+
+	/* The error first: too large a one does no harm if the row fails to come. */
+	if (element->error < row->error)
+		raise_error(index, info, buffer, slot, row->error);
+	ann_tids_append(index, chunk, buffer, (char *) &element->more - (char *) page, &tid);
 	return true;
 }
 
 
-/* ---- Vacuum ------------------------------------------------------------- */
+/* ---- Vacuum: removing TIDs ---------------------------------------------- */
 
-/* Vacuum the TIDs of an element; what its heap TID is to be, to *heap. */
+/* Vacuum an element and its list, and count it. */
 static void
-vacuum_element(AnnVacuum *vacuum, AnnElement *element, ItemPointer heap)
+vacuum_element(AnnVacuum *vacuum, Buffer buffer, AnnElement *element, bool *dies)
 {
+	AnnTidOwner owner;
 	bool		gone;
-	ItemPointerData survivor;
 
-	*heap = element->heap;
-	if (!ItemPointerIsValid(heap))
+	*dies = false;
+	if (ItemPointerIsValid(&element->heap))
 	{
-		vacuum->dead++;
-		return;
+		gone = ann_vacuum_is_gone(vacuum, &element->heap);
+		*dies = gone && !ItemPointerIsValid(&element->more.head);
+		if (ItemPointerIsValid(&element->more.head))
+		{
+			owner.buffer = buffer;
+			owner.at = (char *) element - (char *) BufferGetPage(buffer);
+			owner.list = offsetof(AnnElement, more);
+			owner.is_element = true;
+			ann_tids_vacuum(vacuum, &owner, gone);
+		}
 	}
-	gone = vacuum->callback(heap, vacuum->state);
-	if (gone)
-		vacuum->removed++;
-	else
-		vacuum->kept++;
-	ann_tids_vacuum(vacuum, &element->more, &element->heap, gone, &survivor);
-	if (gone)
-		*heap = survivor;
-	if (ItemPointerIsValid(heap))
-		vacuum->elements++;
-	else
+	if (*dies || is_dead(element))
 		vacuum->dead++;
+	else if (ItemPointerIsValid(&element->heap))
+		vacuum->elements++;
+}
+
+/* Declare elements without a list dead, in one edit; their page stays locked. */
+static void
+kill_elements(Relation index, const AnnIndex *info, Buffer buffer, const bool *dies,
+			  int slots)
+{
+	AnnEdit		edit;
+	Page		page;
+
+	ann_edit_begin(&edit, index);
+	page = ann_edit_add(&edit, buffer);
+	for (int slot = 0; slot < slots; slot++)
+	{
+		if (dies[slot])
+			ItemPointerSetInvalid(&get_slot(info, page, slot)->heap);
+	}
+	ann_edit_commit_keeping(&edit, buffer);
 }
 
 /*
@@ -718,34 +946,200 @@ vacuum_element(AnnVacuum *vacuum, AnnElement *element, ItemPointer heap)
 void
 ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber block)
 {
-	ItemPointerData heap[ANN_BODY_SIZE / offsetof(AnnElement, vector)];
-	bool		changed = false;
-	AnnEdit		edit;
+	bool		dies[ANN_MAX_PAGE_ELEMENTS];
+	bool		any = false;
+	bool		has_room;
 	Buffer		buffer;
 	Page		page;
 	int			slots;
 
-	if (!ann_page_try_read_by(vacuum->index, block, ANN_PAGE_ELEMENT,
-							  BUFFER_LOCK_EXCLUSIVE, vacuum->strategy, &buffer))
+	if (!lock_page(vacuum->index, info, block, BUFFER_LOCK_EXCLUSIVE, vacuum->strategy,
+				   &buffer))
 		return;
 	page = BufferGetPage(buffer);
 	slots = count_slots(info, page);
 	for (int slot = 0; slot < slots; slot++)
 	{
-		AnnElement *element = get_slot(info, page, slot);
-
-		vacuum_element(vacuum, element, &heap[slot]);
-		if (!ann_same_tid(&heap[slot], &element->heap))
-			changed = true;
+		vacuum_element(vacuum, buffer, get_slot(info, page, slot), &dies[slot]);
+		any |= dies[slot];
 	}
-	if (!changed)
+	if (any)
+		kill_elements(vacuum->index, info, buffer, dies, slots);
+
+	/* The map forgets in a crash; this is where it learns again. */
+	has_room = choose_slot(info, page) >= 0;
+	UnlockReleaseBuffer(buffer);
+	if (has_room)
+		ann_room_note(vacuum->index, block, ANN_PAGE_ELEMENT, slot_size(info));
+}
+
+
+/* ---- Vacuum: giving back slots ------------------------------------------ */
+
+int
+ann_element_page_dead(Relation index, const AnnIndex *info, BlockNumber block,
+					  BufferAccessStrategy strategy, uint16 *slots, int *live)
+{
+	Buffer		buffer;
+	Page		page;
+	int			count;
+	int			n = 0;
+
+	*live = 0;
+	if (!lock_page(index, info, block, BUFFER_LOCK_SHARE, strategy, &buffer))
+		return 0;
+	page = BufferGetPage(buffer);
+	count = count_slots(info, page);
+	for (int slot = 0; slot < count; slot++)
 	{
+		const AnnElement *element = get_slot(info, page, slot);
+
+		if (is_dead(element))
+			slots[n++] = (uint16) slot;
+		else if (ItemPointerIsValid(&element->heap))
+			(*live)++;
+	}
+	UnlockReleaseBuffer(buffer);
+	return n;
+}
+
+/* The first page of the rest of the long element in a page, or none. */
+static BlockNumber
+first_rest_page(Relation index, const AnnIndex *info, BlockNumber block)
+{
+	BlockNumber next = InvalidBlockNumber;
+	Buffer		buffer;
+
+	if (!is_long(info) ||
+		!lock_page(index, info, block, BUFFER_LOCK_SHARE, NULL, &buffer))
+		return next;
+	if (count_slots(info, BufferGetPage(buffer)) > 0)
+		next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+	UnlockReleaseBuffer(buffer);
+	return next;
+}
+
+static bool
+contains(const BlockNumber *pages, int n, BlockNumber page)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (pages[i] == page)
+			return true;
+	}
+	return false;
+}
+
+int
+ann_element_rest_pages(Relation index, const AnnIndex *info, BlockNumber block,
+					   BlockNumber *pages)
+{
+	int			needed = (int) ((info->element_size - 1) / ANN_BODY_SIZE);
+	BlockNumber next = first_rest_page(index, info, block);
+	int			n = 0;
+
+	while (n < needed && next != InvalidBlockNumber)
+	{
+		Buffer		buffer;
+
+		if (contains(pages, n, next))
+			ann_page_corrupted(index, block, "an element whose rest leads back to block %u,",
+							   next);
+		if (!ann_page_try_read(index, next, ANN_PAGE_REST, BUFFER_LOCK_SHARE, &buffer))
+			break;
+		pages[n++] = next;
+		next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
 		UnlockReleaseBuffer(buffer);
+	}
+	return n;
+}
+
+/* Free the rest of an element that is no more.  The pages are all different. */
+static void
+free_rest(Relation index, const BlockNumber *pages, int n)
+{
+	while (n > 0)
+	{
+		int			part = Min(n, MAX_GENERIC_XLOG_PAGES);
+		AnnEdit		edit;
+
+		ann_edit_begin(&edit, index);
+		for (int i = 0; i < part; i++)
+			ann_edit_free(ann_edit_add(&edit, ann_page_read(index, pages[i], ANN_PAGE_REST,
+															BUFFER_LOCK_EXCLUSIVE)));
+		ann_edit_commit(&edit);
+		for (int i = 0; i < part; i++)
+			ann_room_note(index, pages[i], ANN_PAGE_FREE, BLCKSZ);
+		pages += part;
+		n -= part;
+	}
+}
+
+/*
+ * Free those of the given slots that are dead, on a page of an edit.  Returns
+ * how many.
+ */
+static int
+free_slots(const AnnIndex *info, Page page, const uint16 *slots, int n)
+{
+	int			count = count_slots(info, page);
+	int			freed = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		AnnElement *element;
+
+		if (slots[i] >= count)
+			continue;
+		element = get_slot(info, page, slots[i]);
+		if (is_dead(element) && !ItemPointerIsValid(&element->more.head))
+		{
+			element->state |= ANN_ELEMENT_FREE;
+			freed++;
+		}
+	}
+	return freed;
+}
+
+static bool
+all_free(const AnnIndex *info, Page page)
+{
+	int			count = count_slots(info, page);
+
+	for (int slot = 0; slot < count; slot++)
+	{
+		if (!(get_slot(info, page, slot)->state & ANN_ELEMENT_FREE))
+			return false;
+	}
+	return true;
+}
+
+void
+ann_element_page_release(Relation index, const AnnIndex *info, BlockNumber block,
+						 BufferAccessStrategy strategy, const uint16 *slots, int n)
+{
+	BlockNumber rest[ANN_MAX_REST_PAGES];
+	int			rest_pages = ann_element_rest_pages(index, info, block, rest);
+	bool		is_free;
+	AnnEdit		edit;
+	Buffer		buffer;
+	Page		page;
+
+	if (!lock_page(index, info, block, BUFFER_LOCK_EXCLUSIVE, strategy, &buffer))
+		return;
+	ann_edit_begin(&edit, index);
+	page = ann_edit_add(&edit, buffer);
+	if (free_slots(info, page, slots, n) == 0)
+	{
+		ann_edit_abort(&edit);
 		return;
 	}
-	ann_edit_begin(&edit, vacuum->index);
-	page = ann_edit_add(&edit, buffer);
-	for (int slot = 0; slot < slots; slot++)
-		get_slot(info, page, slot)->heap = heap[slot];
+	is_free = all_free(info, page);
+	if (is_free)
+		ann_edit_free(page);
 	ann_edit_commit(&edit);
+	ann_room_note(index, block, is_free ? ANN_PAGE_FREE : ANN_PAGE_ELEMENT,
+				  slot_size(info));
+	if (is_free)
+		free_rest(index, rest, rest_pages);
 }

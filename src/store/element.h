@@ -2,7 +2,7 @@
  * element.h
  *	  Elements: the one place where an indexed vector is stored.
  *
- * Makes, reads, adds and kills elements.  Does not know how elements are
+ * Makes, reads, adds, kills and reuses elements.  Does not know how elements are
  * connected: see leaf_pages.h.
  */
 #ifndef ANN_ELEMENT_H
@@ -60,9 +60,15 @@ extern void ann_element_distance(const AnnIndex *index, const AnnQuery *query,
 								 const AnnElement *element,
 								 double *low, double *high);
 
+/* As many elements as a page can have, without a vector; and pages of a rest. */
+#define ANN_MAX_PAGE_ELEMENTS \
+	((int) (ANN_BODY_SIZE / offsetof(AnnElement, vector)))
+#define ANN_MAX_REST_PAGES \
+	((int) ((offsetof(AnnElement, vector) + sizeof(float8) * ANN_MAX_DIMENSIONS - 1) / ANN_BODY_SIZE))
+
 /*
  * Read the element at ref, into 'element' (index->element_size bytes), its
- * rest pages included.  False if there is none (killed, page used anew).
+ * rest pages included.  False if there is none (dead, page used anew).
  */
 extern bool ann_element_read(Relation index, const AnnIndex *info,
 							 AnnElementRef ref, AnnElement *element);
@@ -71,18 +77,20 @@ extern bool ann_element_read(Relation index, const AnnIndex *info,
 extern void ann_element_prefetch(Relation index, const AnnIndex *info, AnnElementRef ref);
 
 /*
- * Append all heap TIDs of an element, each once, to tids (an array in *tids of
- * *capacity, repalloc'd as needed); returns how many.  None is missing, though
- * a vacuum may have been at the element since it was read.
+ * All heap TIDs of an element that was read from ref, each once, to an array in
+ * *tids of *capacity, which is repalloc'd as needed.  Returns how many: none is
+ * missing, though a vacuum may have been at the element since it was read, and
+ * there are 0 if it has died.  Caller must hold no lock on pages.
  */
-extern int	ann_element_tids(Relation index, const AnnElement *element,
-							 ItemPointer *tids, int *capacity);
+extern int	ann_element_tids(Relation index, const AnnIndex *info, AnnElementRef ref,
+							 const AnnElement *element, ItemPointer *tids,
+							 int *capacity);
 
 /*
  * The elements of one page, for who walks over the whole file: how many slots
- * there are, 0 if the block is no page of elements.  Those that are not dead
- * are visited, under a share lock, so that the visitor must not read other
- * pages of the index; a long one is without its rest.
+ * there are, 0 if the block is no page of elements of this epoch.  Those that
+ * are not dead are visited, under a share lock, so that the visitor must not
+ * read other pages of the index; a long one is without its rest.
  */
 typedef void (*AnnElementVisitor) (AnnElementRef ref, uint32 chunk,
 								   const AnnElement *element, void *state);
@@ -93,27 +101,56 @@ extern int	ann_element_page_visit(Relation index, const AnnIndex *info,
 
 /*
  * Add an element; the caller has set its heap TID.  Returns where it is.
- * Takes constant time.  Caller must hold no lock on pages.
+ * Caller must hold no lock on pages.
  */
 extern AnnElementRef ann_element_add(Relation index, const AnnIndex *info,
 									 uint32 chunk, const AnnElement *element);
 
 /*
- * Add a row to an element.  'rounding' is that of the row's own vector
- * (AnnElement.error of an element made of it).  False if the element is dead:
- * then the row needs a new one.
+ * Add a row to the element at ref: 'row' is the element made of it, with its
+ * heap TID.  False, and nothing is done, unless that element is alive and its
+ * vector is that of 'row', byte for byte: then the row needs another one.
+ * Caller must hold no lock on pages.
  */
 extern bool ann_element_add_row(Relation index, const AnnIndex *info,
 								uint32 chunk, AnnElementRef ref,
-								ItemPointer tid, float rounding);
+								const AnnElement *row);
 
 /*
  * Remove those heap TIDs of the elements of a page for which the vacuum's
- * callback says so.  An element that has none left is dead: its bytes remain,
- * and its slot is not used again.  Does nothing if the block is no page of
- * elements.
+ * callback says so.  An element that has none left is dead: it keeps its slot.
+ * Does nothing if the block is no page of elements of this epoch.  The free
+ * space map is told by ann_room_note.
  */
 extern void ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info,
 									BlockNumber block);
+
+/*
+ * The dead elements of a page whose slots are not free yet: these, from 0 on, to
+ * slots, which has room for ANN_MAX_PAGE_ELEMENTS, and their number returned.
+ * How many elements have heap TIDs, to *live.  Both are 0 if the block is no
+ * page of elements of this epoch.
+ */
+extern int	ann_element_page_dead(Relation index, const AnnIndex *info,
+								  BlockNumber block, BufferAccessStrategy strategy,
+								  uint16 *slots, int *live);
+
+/*
+ * Let n slots, of those that ann_element_page_dead has told, be used again; the
+ * caller knows that nothing refers to them any more.  A page that has only free
+ * ones becomes a free page, and so do those of a long element's rest.  The free
+ * space map is told by ann_room_note.  Vacuum only.
+ */
+extern void ann_element_page_release(Relation index, const AnnIndex *info,
+									 BlockNumber block, BufferAccessStrategy strategy,
+									 const uint16 *slots, int n);
+
+/*
+ * The pages of the rest of the long element on a page, dead or alive, to pages,
+ * which has room for ANN_MAX_REST_PAGES; their number is returned, 0 if there is
+ * no long element of this epoch.  Vacuum only: nobody else frees them meanwhile.
+ */
+extern int	ann_element_rest_pages(Relation index, const AnnIndex *info,
+								   BlockNumber block, BlockNumber *pages);
 
 #endif							/* ANN_ELEMENT_H */

@@ -55,7 +55,8 @@
  *	   0	 4		next		next page of a chain, else InvalidBlockNumber
  *	   4	 4		generation	counted up when the page is used anew
  *	   8	 4		chunk		number of the chunk it belongs to
- *	  12	 2		kind		ANN_PAGE_...
+ *	  12	 1		kind		ANN_PAGE_...
+ *	  13	 1		epoch		of elements: low byte of that of the chunk
  *	  14	 2		page_id		ANN_PAGE_ID, for programs that look at files
  */
 typedef struct AnnPageTail
@@ -63,7 +64,8 @@ typedef struct AnnPageTail
 	BlockNumber next;
 	uint32		generation;
 	uint32		chunk;
-	uint16		kind;
+	uint8		kind;
+	uint8		epoch;
 	uint16		page_id;
 } AnnPageTail;
 
@@ -123,7 +125,7 @@ typedef enum AnnScalar
  *	  16	 4		trees		trees of each chunk
  *	  20	 4		chunks		entries of the directory
  *	  24	 8		seed		of the rotation and of every random choice
- *	  32	 4		max_norm	inner product: the M of the augmentation
+ *	  32	 4		epoch		counted up when the dimensions change
  *	  36	 4		unused
  *
  * Inserts lock it share only.
@@ -140,13 +142,15 @@ typedef struct AnnMeta
 	uint32		trees;
 	uint32		chunks;
 	uint64		seed;
-	float4		max_norm;
+	uint32		epoch;
 	uint32		unused;
 } AnnMeta;
 
 /*
  * Where a list of heap TIDs begins and where it is appended to; both invalid
- * for an empty list.  The pointers are of segments on pages of TIDs.
+ * for an empty list.  The pointers are of segments on pages of TIDs.  Whoever
+ * has a list has a version of it as well, which is counted up when TIDs move
+ * within the list or segments go: a reader who finds it changed reads again.
  */
 typedef struct AnnTidList
 {
@@ -167,10 +171,14 @@ typedef struct AnnTidList
  *	  32	12		nulls			rows whose vector is NULL
  *	  44	12		undefined		rows that have no distance (zero vectors
  *								under cosine)
- *	  56	 8		unused
+ *	  56	 4		version			of the two lists
+ *	  60	 4		epoch			of AnnMeta; ANN_EPOCH_CHANGING may be set
+ *	  64	 4		max_norm		inner product: the M of the augmentation
+ *	  68	 4		node_page		a page of nodes that may have room
  *
  * An empty chunk has roots = InvalidBlockNumber.  Its elements are on all pages
- * of elements that carry its number: who wants them all walks over the file.
+ * of elements that carry its number and epoch: who wants them all walks over
+ * the file.
  */
 typedef struct AnnChunk
 {
@@ -182,8 +190,17 @@ typedef struct AnnChunk
 	uint64		dead;
 	AnnTidList	nulls;
 	AnnTidList	undefined;
-	uint64		unused;
+	uint32		version;
+	uint32		epoch;
+	float4		max_norm;
+	BlockNumber node_page;
 } AnnChunk;
+
+/*
+ * The dimensions are about to change, if no row turns up: who adds one asks
+ * again after the lock of the change (am/dimensions.c).
+ */
+#define ANN_EPOCH_CHANGING UINT32_C(0x80000000)
 
 /* A page of the directory has so many, one after the other. */
 #define ANN_CHUNKS_PER_PAGE (ANN_BODY_SIZE / sizeof(AnnChunk))
@@ -191,16 +208,21 @@ typedef struct AnnChunk
 /* Trees of a chunk, at most. */
 #define ANN_MAX_ROOTS 1000
 
-/* A slot of a node page. */
+/*
+ * A slot of a node page.  'generation' is the low half of the page's: a page
+ * that is of another one has other nodes.
+ */
 typedef struct AnnNodeRef
 {
 	BlockNumber block;
-	uint32		slot;
+	uint16		slot;
+	uint16		generation;
 } AnnNodeRef;
 
 typedef enum AnnNodeKind
 {
-	ANN_NODE_SPLIT = 1,
+	ANN_NODE_NONE,				/* a free slot */
+	ANN_NODE_SPLIT,
 	ANN_NODE_LEAF
 } AnnNodeKind;
 
@@ -215,6 +237,7 @@ typedef enum AnnNodeKind
  *	  12	16		child		split: [0] margin <= 0, [1] margin > 0
  *	  12	 4		rows		leaf: rows in it, approximately
  *	  16	 4		first		leaf: its first page
+ *	  20	 4		generation	leaf: that page's
  *	  28	 d		vector		split: the normal, all zero = flip a coin;
  *								leaf: the centroid that its codes refer to
  *
@@ -237,6 +260,7 @@ typedef struct AnnNode
 			float4		norm2;
 			uint32		rows;
 			BlockNumber first;
+			uint32		generation;
 		}			leaf;
 	}			u;
 	int8		vector[FLEXIBLE_ARRAY_MEMBER];
@@ -255,16 +279,27 @@ typedef ItemPointerData AnnElementRef;
 
 /*
  * The body of a leaf page starts with this.  A leaf is a chain of leaf pages,
- * by 'next'.
+ * by 'next'.  It is known by its first page and the generation of that, which
+ * all of its pages carry; a leaf that is divided or joined with another one
+ * becomes others on other pages.
  *
  *	 offset	size	field
  *	   0	 4		blocks		blocks on this page; 0 where one continues
- *	   4	 4		last		in the first page: the page that has the last block
+ *	   4	 4		before		rows there is room for in the pages before
+ *	   8	 4		first		the first page of the leaf
+ *	  12	 4		generation	its generation
+ *	  16	 4		last		in the first page: the page that has the last block
+ *	  20	 4		split_at	in the first page: not to be split before it has
+ *							so many rows
  */
 typedef struct AnnLeafHeader
 {
 	uint32		blocks;
+	uint32		before;
+	BlockNumber first;
+	uint32		generation;
 	BlockNumber last;
+	uint32		split_at;
 } AnnLeafHeader;
 
 #define ANN_LEAF_ROOM (ANN_BODY_SIZE - sizeof(AnnLeafHeader))
@@ -298,17 +333,16 @@ typedef struct AnnLeafBlock
  *	 offset	size	field
  *	   0	 6		heap		a heap TID; invalid: no row is left, it is dead
  *	   6	 1		exponent	elements of 'vector' are times 2^exponent
- *	   7	 1		flags		unused
+ *	   7	 1		state		version of 'more', and ANN_ELEMENT_FREE
  *	   8	 4		error		upper bound of the distance between this vector
  *							and those of the rows; cosine: between the two
  *							when scaled to norm 1
- *	  12	12		more		further heap TIDs; 'heap' may be among them, once
- *							vacuum has put a TID of the list in a dead one's
- *							place
+ *	  12	12		more		further heap TIDs
  *	  24	 v		vector		dim elements of the scalar kind
  *
- * pd_lower is behind the last slot in use; slots are used one after the other,
- * and a dead one stays.  The offset of an AnnElementRef is the slot + 1.
+ * pd_lower is behind the last slot that has ever been in use.  A dead element
+ * keeps its slot until vacuum has removed its codes and set ANN_ELEMENT_FREE.
+ * The offset of an AnnElementRef is the slot + 1.
  *
  * An element that does not fit a body is alone on its page and goes on in the
  * bodies of the pages "rest" that follow it by 'next'.
@@ -317,11 +351,14 @@ typedef struct AnnElement
 {
 	ItemPointerData heap;
 	int8		exponent;
-	uint8		flags;
+	uint8		state;
 	float4		error;
 	AnnTidList	more;
 	char		vector[FLEXIBLE_ARRAY_MEMBER];
 } AnnElement;
+
+#define ANN_ELEMENT_FREE	0x80	/* a slot that may be used again */
+#define ANN_ELEMENT_VERSION 0x7F
 
 /*
  * A segment of a list of heap TIDs, an item of a page of TIDs.
@@ -343,14 +380,16 @@ StaticAssertDecl(ANN_BODY_SIZE == BLCKSZ - 40, "body of a page");
 StaticAssertDecl(sizeof(AnnMeta) == 40, "AnnMeta");
 StaticAssertDecl(offsetof(AnnMeta, seed) == 24, "AnnMeta.seed");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
-StaticAssertDecl(sizeof(AnnChunk) == 64, "AnnChunk");
+StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");
-StaticAssertDecl(offsetof(AnnChunk, unused) == 56, "AnnChunk.unused");
+StaticAssertDecl(offsetof(AnnChunk, version) == 56, "AnnChunk.version");
+StaticAssertDecl(sizeof(AnnNodeRef) == 8, "AnnNodeRef");
 StaticAssertDecl(offsetof(AnnNode, vector) == 28, "AnnNode.vector");
 StaticAssertDecl(sizeof(AnnElementRef) == 6, "AnnElementRef");
-StaticAssertDecl(sizeof(AnnLeafHeader) == 8, "AnnLeafHeader");
+StaticAssertDecl(sizeof(AnnLeafHeader) == 24, "AnnLeafHeader");
 StaticAssertDecl(offsetof(AnnLeafBlock, a) == 196, "AnnLeafBlock.a");
 StaticAssertDecl(offsetof(AnnLeafBlock, codes) == 580, "AnnLeafBlock.codes");
+StaticAssertDecl(offsetof(AnnElement, state) == 7, "AnnElement.state");
 StaticAssertDecl(offsetof(AnnElement, error) == 8, "AnnElement.error");
 StaticAssertDecl(offsetof(AnnElement, vector) == 24, "AnnElement.vector");
 StaticAssertDecl(offsetof(AnnTidSegment, tid) == 8, "AnnTidSegment.tid");

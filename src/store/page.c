@@ -7,13 +7,12 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "storage/freespace.h"
+#include "storage/lmgr.h"
 #include "store/page.h"
 #include "store/recent.h"
 #include "utils/memutils.h"
-
-/* How many pages that the free space map offers are looked at. */
-#define ROOM_TRIES 4
 
 
 /* ---- Checked reading ---------------------------------------------------- */
@@ -29,7 +28,8 @@ ann_page_init(Page page, AnnPageKind kind, uint32 chunk)
 	tail->next = InvalidBlockNumber;
 	tail->generation = 0;
 	tail->chunk = chunk;
-	tail->kind = kind;
+	tail->kind = (uint8) kind;
+	tail->epoch = 0;
 	tail->page_id = ANN_PAGE_ID;
 }
 
@@ -261,6 +261,23 @@ ann_index(Relation index)
 	return index->rd_amcache;
 }
 
+const AnnIndex *
+ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk)
+{
+	for (;;)
+	{
+		const AnnIndex *info = ann_index(index);
+
+		ann_chunk_read(index, number, chunk);
+		chunk->epoch &= ~ANN_EPOCH_CHANGING;
+		if (chunk->epoch == info->meta.epoch)
+			return info;
+		CHECK_FOR_INTERRUPTS();
+		pfree(index->rd_amcache);
+		index->rd_amcache = NULL;
+	}
+}
+
 
 /* ---- The free space map ------------------------------------------------- */
 
@@ -276,21 +293,32 @@ ann_index(Relation index)
 #define MAP_FREE	(BLCKSZ - 32)	/* the most that may be asked for */
 #define MAP_MAX_TIDS (MAP_FREE - 32)
 
+/* The number that stands for so many free bytes on a page of a kind. */
+static Size
+map_number(AnnPageKind kind, Size bytes)
+{
+	if (kind == ANN_PAGE_FREE)
+		return MAP_FREE;
+	if (kind == ANN_PAGE_ELEMENT && bytes > 0)
+		return MAP_ELEMENT;
+	if (kind == ANN_PAGE_TIDS && bytes >= 64)
+		return Min(MAP_TIDS + bytes / 2, MAP_MAX_TIDS);
+	return 0;
+}
+
+void
+ann_room_note(Relation index, BlockNumber block, AnnPageKind kind, Size bytes)
+{
+	RecordPageWithFreeSpace(index, block, map_number(kind, bytes));
+}
+
 void
 ann_room_record(Relation index, BlockNumber block, AnnPageKind kind, Size bytes)
 {
-	Size		number = 0;
-
-	if (kind == ANN_PAGE_FREE)
-		number = MAP_FREE;
-	else if (kind == ANN_PAGE_ELEMENT && bytes > 0)
-		number = MAP_ELEMENT;
-	else if (kind == ANN_PAGE_TIDS && bytes >= 64)
-		number = Min(MAP_TIDS + bytes / 2, MAP_MAX_TIDS);
-	RecordPageWithFreeSpace(index, block, number);
+	ann_room_note(index, block, kind, bytes);
 
 	/* Others find it only if the upper levels of the map know. */
-	if (number > 0)
+	if (map_number(kind, bytes) > 0)
 		FreeSpaceMapVacuumRange(index, block, block + 1);
 }
 
@@ -309,8 +337,24 @@ lock_offered(Relation index, BlockNumber block)
 	return InvalidBuffer;
 }
 
+bool
+ann_page_try_lock(Relation index, BlockNumber block, AnnPageKind kind, Buffer *buffer)
+{
+	Page		page;
+
+	check_block(index, block);
+	*buffer = lock_offered(index, block);
+	if (!BufferIsValid(*buffer))
+		return false;
+	page = BufferGetPage(*buffer);
+	if (page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind)
+		return true;
+	UnlockReleaseBuffer(*buffer);
+	return false;
+}
+
 Buffer
-ann_room_find(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
+ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 {
 	Size		number = MAP_ELEMENT;
 
@@ -319,12 +363,11 @@ ann_room_find(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 	if (number > MAP_MAX_TIDS)
 		return InvalidBuffer;
 
-	for (int try = 0; try < ROOM_TRIES; try++)
+	for (int try = 0; try < ANN_ROOM_TRIES; try++)
 	{
 		BlockNumber block = GetPageWithFreeSpace(index, number);
 		Buffer		buffer;
 		Page		page;
-		bool		right_kind;
 
 		if (block == InvalidBlockNumber)
 			break;
@@ -332,12 +375,25 @@ ann_room_find(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 		if (!BufferIsValid(buffer))
 			continue;
 		page = BufferGetPage(buffer);
-		right_kind = page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind;
-		if (right_kind && ann_page_room(page) >= bytes &&
+		if (page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind &&
 			ANN_PAGE_TAIL(page)->chunk == chunk)
 			return buffer;
-		if (right_kind && ann_page_room(page) < bytes)
-			RecordPageWithFreeSpace(index, block, 0);
+		UnlockReleaseBuffer(buffer);
+	}
+	return InvalidBuffer;
+}
+
+Buffer
+ann_room_find(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
+{
+	for (int try = 0; try < ANN_ROOM_TRIES; try++)
+	{
+		Buffer		buffer = ann_room_offer(index, kind, chunk, bytes);
+
+		if (!BufferIsValid(buffer) || ann_page_room(BufferGetPage(buffer)) >= bytes)
+			return buffer;
+		ann_room_note(index, BufferGetBlockNumber(buffer), kind,
+					  ann_page_room(BufferGetPage(buffer)));
 		UnlockReleaseBuffer(buffer);
 	}
 	return InvalidBuffer;
@@ -383,7 +439,6 @@ ann_edit_begin(AnnEdit *edit, Relation index)
 static Page
 register_buffer(AnnEdit *edit, Buffer buffer, int flags)
 {
-	for (int i = 0; i < edit->num_buffers; i++)
 	if (edit->num_buffers == MAX_GENERIC_XLOG_PAGES)
 		elog(ERROR, "more than %d pages in an edit", MAX_GENERIC_XLOG_PAGES);
 	edit->buffer[edit->num_buffers++] = buffer;
@@ -415,12 +470,107 @@ ann_edit_new(AnnEdit *edit, AnnPageKind kind, uint32 chunk, BlockNumber *block)
 }
 
 void
-ann_edit_commit(AnnEdit *edit)
+ann_edit_free(Page page)
+{
+	AnnPageTail tail = *ANN_PAGE_TAIL(page);
+
+	ann_page_init(page, ANN_PAGE_FREE, tail.chunk);
+	ann_page_set_used(page, 0);
+	ANN_PAGE_TAIL(page)->generation = tail.generation;
+}
+
+/* Unlock all buffers of an edit but one, which may be InvalidBuffer. */
+static void
+release_buffers(AnnEdit *edit, Buffer kept)
+{
+	for (int i = 0; i < edit->num_buffers; i++)
+	{
+		if (edit->buffer[i] != kept)
+			UnlockReleaseBuffer(edit->buffer[i]);
+	}
+	edit->num_buffers = 0;
+}
+
+void
+ann_edit_commit_keeping(AnnEdit *edit, Buffer kept)
 {
 	GenericXLogFinish(edit->state);
-	for (int i = 0; i < edit->num_buffers; i++)
-		UnlockReleaseBuffer(edit->buffer[i]);
-	edit->num_buffers = 0;
+	release_buffers(edit, kept);
+}
+
+void
+ann_edit_commit(AnnEdit *edit)
+{
+	ann_edit_commit_keeping(edit, InvalidBuffer);
+}
+
+void
+ann_edit_abort(AnnEdit *edit)
+{
+	GenericXLogAbort(edit->state);
+	release_buffers(edit, InvalidBuffer);
+}
+
+void
+ann_structure_lock(Relation index, LOCKMODE mode)
+{
+	LockPage(index, ANN_DIRECTORY_BLOCK, mode);
+}
+
+bool
+ann_structure_try_lock(Relation index, LOCKMODE mode)
+{
+	return ConditionalLockPage(index, ANN_DIRECTORY_BLOCK, mode);
+}
+
+void
+ann_structure_unlock(Relation index, LOCKMODE mode)
+{
+	UnlockPage(index, ANN_DIRECTORY_BLOCK, mode);
+}
+
+
+/* ---- All pages ---------------------------------------------------------- */
+
+bool
+ann_page_look(Relation index, BlockNumber block, BufferAccessStrategy strategy,
+			  AnnPageTail *tail, Size *room)
+{
+	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+	Page		page = BufferGetPage(buffer);
+	bool		written;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	written = !PageIsNew(page);
+	if (written && !page_is_ours(page))
+		ann_page_corrupted(index, block, "a page of unknown format");
+	if (written)
+	{
+		*tail = *ANN_PAGE_TAIL(page);
+		*room = ann_page_room(page);
+	}
+	UnlockReleaseBuffer(buffer);
+	return written;
+}
+
+bool
+ann_page_reclaim(Relation index, BlockNumber block, AnnPageKind kind, uint32 generation)
+{
+	AnnEdit		edit;
+	Buffer		buffer;
+
+	if (!ann_page_try_read(index, block, kind, BUFFER_LOCK_EXCLUSIVE, &buffer))
+		return false;
+	if (ANN_PAGE_TAIL(BufferGetPage(buffer))->generation != generation)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	ann_edit_begin(&edit, index);
+	ann_edit_free(ann_edit_add(&edit, buffer));
+	ann_edit_commit(&edit);
+	ann_room_note(index, block, ANN_PAGE_FREE, 0);
+	return true;
 }
 
 

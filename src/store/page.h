@@ -37,6 +37,8 @@ typedef struct AnnIndex
 	int			block_size;		/* of a leaf's block */
 	int			blocks_per_page;	/* 0 where a block needs several pages */
 	int			pages_per_block;	/* 1 where blocks fit a page */
+	float		max_norm;		/* inner product: the M of the chunk at hand, set
+								 * by who works on it */
 	const AnnRotation *rotation;	/* behind this struct; NULL if dim is 0 */
 	BlockNumber known_blocks;	/* the file has at least so many; private */
 } AnnIndex;
@@ -46,6 +48,12 @@ typedef struct AnnIndex
  * another version of the format.
  */
 extern const AnnIndex *ann_index(Relation index);
+
+/*
+ * The same, and the entry of a chunk that belongs to it: what the cache holds
+ * is read again if the dimensions have changed since.
+ */
+extern const AnnIndex *ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk);
 
 /*
  * The same from a metapage that is not on disk yet, or for longer than the
@@ -68,10 +76,32 @@ extern Buffer ann_page_read(Relation index, BlockNumber block, AnnPageKind kind,
 extern bool ann_page_try_read(Relation index, BlockNumber block,
 							  AnnPageKind kind, int mode, Buffer *buffer);
 
+/*
+ * The same, locked exclusively without waiting: false also if somebody has the
+ * page.
+ */
+extern bool ann_page_try_lock(Relation index, BlockNumber block, AnnPageKind kind,
+							  Buffer *buffer);
+
 /* The same by a strategy, for who reads the whole file.  NULL is none. */
 extern bool ann_page_try_read_by(Relation index, BlockNumber block,
 								 AnnPageKind kind, int mode,
 								 BufferAccessStrategy strategy, Buffer *buffer);
+
+/*
+ * What the end of a page says, whatever its kind, by a strategy, and its free
+ * bytes.  False for a page that has never been written.
+ */
+extern bool ann_page_look(Relation index, BlockNumber block,
+						  BufferAccessStrategy strategy, AnnPageTail *tail,
+						  Size *room);
+
+/*
+ * Free a page that nothing leads to, unless it has become another since; true
+ * if it is free now.  For who records many pages (ann_room_note).
+ */
+extern bool ann_page_reclaim(Relation index, BlockNumber block, AnnPageKind kind,
+							 uint32 generation);
 
 /* Raise ERRCODE_INDEX_CORRUPTED: "index ... has ... in block ..." */
 pg_noreturn extern void ann_page_corrupted(Relation index, BlockNumber block,
@@ -114,12 +144,30 @@ extern void ann_room_record(Relation index, BlockNumber block, AnnPageKind kind,
 							Size bytes);
 
 /*
- * A page of kind ANN_PAGE_ELEMENT or ANN_PAGE_TIDS in which so many bytes are
- * free, locked exclusively, if the map knows one; else InvalidBuffer.  Waits
- * for no lock, so that the caller may hold some; gives up after a few tries.
+ * The same for who records many and calls IndexFreeSpaceMapVacuum at the end:
+ * others find the page from then on.
+ */
+extern void ann_room_note(Relation index, BlockNumber block, AnnPageKind kind,
+						  Size bytes);
+
+/*
+ * A page of kind ANN_PAGE_ELEMENT or ANN_PAGE_TIDS and of this chunk that the
+ * map offers, locked exclusively; else InvalidBuffer.  Waits for no lock, so
+ * that the caller may hold some.  Whether there is room is the caller's to see,
+ * and to record if there is none.
+ */
+extern Buffer ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk,
+							 Size bytes);
+
+/*
+ * The same, for a page with so many bytes between pd_lower and pd_upper; gives
+ * up after a few tries.
  */
 extern Buffer ann_room_find(Relation index, AnnPageKind kind, uint32 chunk,
 							Size bytes);
+
+/* So many offers are looked at. */
+#define ANN_ROOM_TRIES 4
 
 /*
  * An edit: up to four pages changed together, or not at all.  Pages are
@@ -149,7 +197,28 @@ extern Page ann_edit_add(AnnEdit *edit, Buffer buffer);
  */
 extern Page ann_edit_new(AnnEdit *edit, AnnPageKind kind, uint32 chunk,
 						 BlockNumber *block);
+
+/* Make a page of the edit a free one.  The map is to be told after commit. */
+extern void ann_edit_free(Page page);
 extern void ann_edit_commit(AnnEdit *edit);
+
+/* The same, but one of the buffers stays pinned and locked. */
+extern void ann_edit_commit_keeping(AnnEdit *edit, Buffer kept);
+
+/* Drop an edit: nothing changes, all its pages are unlocked. */
+extern void ann_edit_abort(AnnEdit *edit);
+
+/*
+ * What takes several edits, in which pages come to exist before anything leads
+ * to them, does so under the structure lock in share mode.  Who has had it
+ * exclusively knows that a page which was there before, and to which nothing
+ * leads, is lost.  Exclusively it also keeps trees from changing their shape.
+ * A heavyweight lock: held by the transaction, released when that aborts; no
+ * lock on a page may be held when it is taken.
+ */
+extern void ann_structure_lock(Relation index, LOCKMODE mode);
+extern bool ann_structure_try_lock(Relation index, LOCKMODE mode);
+extern void ann_structure_unlock(Relation index, LOCKMODE mode);
 
 /*
  * Lock the page of the directory that has the entry of a chunk, which is at

@@ -4,14 +4,28 @@
  *
  * Segments grow with their list, by doubling, so that a list of n TIDs has
  * about log(n) small segments and then whole pages of them.
+ *
+ * A page of TIDs has segments of many lists.  Nobody waits for anything while
+ * he has one locked: who needs a second one takes it only if it is free.
  */
 #include "postgres.h"
 
+#include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "store/tids.h"
 
+/* A page of segments is finished, full or not, when so many others follow it. */
+#define MAX_PAGES_BEHIND 256
+
 /* TIDs that the first segment of a list has room for. */
 #define FIRST_SEGMENT_TIDS 4
+
+/*
+ * An element's version has 7 bits.  Merges in one vacuum are too few to bring it
+ * round, so that a reader notices any number of them; all other steps change
+ * the head of the list or the heap TID, which readers compare as well.
+ */
+#define MAX_ELEMENT_MERGES ANN_ELEMENT_VERSION
 
 #define SEGMENT_BYTES(n) \
 	(offsetof(AnnTidSegment, tid) + sizeof(ItemPointerData) * (Size) (n))
@@ -30,18 +44,20 @@ segment_room(int n)
 
 /*
  * The segment at 'offset' of a page, which is that of 'block' or a copy of it,
- * and how many TIDs it has room for.
+ * and how many TIDs it has room for.  NULL if there is none.
  */
 static AnnTidSegment *
-get_segment(Relation index, BlockNumber block, Page page, OffsetNumber offset,
-			int *capacity)
+find_segment(Relation index, BlockNumber block, Page page, OffsetNumber offset,
+			 int *capacity)
 {
 	AnnTidSegment *segment;
 	ItemId		item;
 
 	if (offset == InvalidOffsetNumber || offset > PageGetMaxOffsetNumber(page))
-		ann_page_corrupted(index, block, "a link to item %u, which is not there,", offset);
+		return NULL;
 	item = PageGetItemId(page, offset);
+	if (!ItemIdIsUsed(item))
+		return NULL;
 	if (!ItemIdIsNormal(item) ||
 		ItemIdGetOffset(item) < ((PageHeader) page)->pd_upper ||
 		ItemIdGetOffset(item) != MAXALIGN(ItemIdGetOffset(item)) ||
@@ -52,6 +68,18 @@ get_segment(Relation index, BlockNumber block, Page page, OffsetNumber offset,
 	*capacity = (int) ((ItemIdGetLength(item) - SEGMENT_BYTES(0)) / sizeof(ItemPointerData));
 	if (segment->used > *capacity)
 		ann_page_corrupted(index, block, "a bad list of TIDs in item %u", offset);
+	return segment;
+}
+
+/* The same for who knows that there is one. */
+static AnnTidSegment *
+get_segment(Relation index, BlockNumber block, Page page, OffsetNumber offset,
+			int *capacity)
+{
+	AnnTidSegment *segment = find_segment(index, block, page, offset, capacity);
+
+	if (segment == NULL)
+		ann_page_corrupted(index, block, "a link to item %u, which is not there,", offset);
 	return segment;
 }
 
@@ -77,11 +105,43 @@ put_segment(Page page, BlockNumber block, int n, AnnTidSegment **segment)
 	return result;
 }
 
+/*
+ * Remove a segment, which get_segment has checked, from a page of an edit.  The
+ * others keep their numbers.  A page without any becomes a free one.
+ *
+ * Not by PageRepairFragmentation: that takes no more items than a page of a
+ * table has.
+ */
+static void
+remove_segment(Page page, OffsetNumber offset)
+{
+	OffsetNumber last;
+
+	PageIndexTupleDeleteNoCompact(page, offset);
+	last = PageGetMaxOffsetNumber(page);
+	while (last > 0 && !ItemIdIsUsed(PageGetItemId(page, last)))
+		last--;
+	ann_page_set_used(page, last * sizeof(ItemIdData));
+	if (last == 0)
+		ann_edit_free(page);
+	else if (offset < last)
+		PageSetHasFreeLinePointers(page);
+}
+
 
 /* ---- Reading ------------------------------------------------------------ */
 
-void
-ann_tids_start(AnnTidCursor *cursor, const AnnTidList *list)
+/* Where a reader or a vacuum of a list is. */
+typedef struct Cursor
+{
+	ItemPointerData next;
+	ItemPointerData mark;		/* to find out that a list is a circle */
+	uint64		steps;
+	uint64		steps_to_mark;
+} Cursor;
+
+static void
+start_list(Cursor *cursor, const AnnTidList *list)
 {
 	cursor->next = list->head;
 	ItemPointerSetInvalid(&cursor->mark);
@@ -93,69 +153,132 @@ ann_tids_start(AnnTidCursor *cursor, const AnnTidList *list)
  * Links that lead in a circle are found as Brent does (1980): a mark that jumps
  * to where we are, ever more seldom, is met again.
  */
-static void
-check_circle(Relation index, AnnTidCursor *cursor)
+static bool
+is_circle(Cursor *cursor)
 {
 	if (ann_same_tid(&cursor->next, &cursor->mark))
-		ann_page_corrupted(index, ItemPointerGetBlockNumberNoCheck(&cursor->next),
-						   "a list of TIDs that leads back to item %u",
-						   ItemPointerGetOffsetNumberNoCheck(&cursor->next));
+		return true;
 	if (++cursor->steps == cursor->steps_to_mark)
 	{
 		cursor->mark = cursor->next;
 		cursor->steps_to_mark *= 2;
 	}
+	return false;
 }
 
-bool
-ann_tids_next(Relation index, AnnTidCursor *cursor, ItemPointerData *tids, int *n)
+void
+ann_tids_broken(Relation index, const AnnTidBreak *broken)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&broken->at);
+	OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&broken->at);
+
+	if (broken->is_circle)
+		ann_page_corrupted(index, block, "a list of TIDs that leads back to item %u", offset);
+	ann_page_corrupted(index, block, "no TIDs in item %u, though a list leads there,", offset);
+}
+
+/*
+ * Read the next segment to tids, which has room for ANN_MAX_SEGMENT_TIDS; their
+ * number, which may be 0, to *n.  False if it is not there.
+ */
+static bool
+read_segment(Relation index, Cursor *cursor, ItemPointerData *tids, int *n)
 {
 	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&cursor->next);
 	AnnTidSegment *segment;
 	Buffer		buffer;
 	int			capacity;
 
-	*n = 0;
-	if (!ItemPointerIsValid(&cursor->next))
+	if (!ann_page_try_read(index, block, ANN_PAGE_TIDS, BUFFER_LOCK_SHARE, &buffer))
 		return false;
-	CHECK_FOR_INTERRUPTS();
-	check_circle(index, cursor);
-	buffer = ann_page_read(index, block, ANN_PAGE_TIDS, BUFFER_LOCK_SHARE);
-	segment = get_segment(index, block, BufferGetPage(buffer),
-						  ItemPointerGetOffsetNumberNoCheck(&cursor->next), &capacity);
-	*n = Min(segment->used, ANN_MAX_SEGMENT_TIDS);
-	memcpy(tids, segment->tid, sizeof(ItemPointerData) * (Size) *n);
-	cursor->next = segment->next;
+	segment = find_segment(index, block, BufferGetPage(buffer),
+						   ItemPointerGetOffsetNumberNoCheck(&cursor->next), &capacity);
+	if (segment != NULL)
+	{
+		*n = Min(segment->used, ANN_MAX_SEGMENT_TIDS);
+		memcpy(tids, segment->tid, sizeof(ItemPointerData) * (Size) *n);
+		cursor->next = segment->next;
+	}
 	UnlockReleaseBuffer(buffer);
-	return true;
+	return segment != NULL;
+}
+
+/* Make room for one more segment behind n TIDs. */
+static void
+reserve_segment(Relation index, ItemPointer *tids, int *capacity, int n)
+{
+	if (n <= *capacity - ANN_MAX_SEGMENT_TIDS)
+		return;
+	if (n > INT_MAX / 2 - ANN_MAX_SEGMENT_TIDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a list of more than %d rows in index \"%s\"",
+						n, RelationGetRelationName(index))));
+	*capacity = Max(2 * n, n + ANN_MAX_SEGMENT_TIDS);
+	*tids = *tids == NULL
+		? palloc_extended(sizeof(ItemPointerData) * (Size) *capacity, MCXT_ALLOC_HUGE)
+		: repalloc_huge(*tids, sizeof(ItemPointerData) * (Size) *capacity);
 }
 
 int
 ann_tids_read(Relation index, const AnnTidList *list, ItemPointer *tids,
-			  int *capacity, int n)
+			  int *capacity, int n, AnnTidBreak *broken)
 {
-	AnnTidCursor cursor;
-	int			found;
+	Cursor		cursor;
 
-	ann_tids_start(&cursor, list);
+	ItemPointerSetInvalid(&broken->at);
+	start_list(&cursor, list);
 	while (ItemPointerIsValid(&cursor.next))
 	{
-		if (n > *capacity - ANN_MAX_SEGMENT_TIDS)
+		int			found = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		reserve_segment(index, tids, capacity, n);
+		broken->is_circle = is_circle(&cursor);
+		if (broken->is_circle || !read_segment(index, &cursor, *tids + n, &found))
 		{
-			if (n > INT_MAX / 2 - ANN_MAX_SEGMENT_TIDS)
-				ereport(ERROR,
-						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						 errmsg("a list of more than %d rows in index \"%s\"",
-								n, RelationGetRelationName(index))));
-			*capacity = Max(2 * n, n + ANN_MAX_SEGMENT_TIDS);
-			*tids = *tids == NULL
-				? palloc_extended(sizeof(ItemPointerData) * (Size) *capacity, MCXT_ALLOC_HUGE)
-				: repalloc_huge(*tids, sizeof(ItemPointerData) * (Size) *capacity);
+			broken->at = cursor.next;
+			break;
 		}
-		ann_tids_next(index, &cursor, *tids + n, &found);
 		n += found;
 	}
 	return n;
+}
+
+/* The list at offset 'list' of an entry of the directory. */
+static const AnnTidList *
+chunk_list(const AnnChunk *chunk, Size list)
+{
+	Assert(list == offsetof(AnnChunk, nulls) || list == offsetof(AnnChunk, undefined));
+	return (const AnnTidList *) ((const char *) chunk + list);
+}
+
+int
+ann_chunk_tids(Relation index, uint32 chunk, Size list, ItemPointer *tids,
+			   int *capacity)
+{
+	AnnChunk	before,
+				after;
+
+	ann_chunk_read(index, chunk, &before);
+	for (;;)
+	{
+		const AnnTidList *head = chunk_list(&before, list);
+		AnnTidBreak broken;
+		int			n = ann_tids_read(index, head, tids, capacity, 0, &broken);
+
+		if (!ItemPointerIsValid(&head->head))
+			return 0;
+		ann_chunk_read(index, chunk, &after);
+		if (after.version == before.version &&
+			ann_same_tid(&chunk_list(&after, list)->head, &head->head))
+		{
+			if (ItemPointerIsValid(&broken.at))
+				ann_tids_broken(index, &broken);
+			return n;
+		}
+		before = after;
+	}
 }
 
 
@@ -237,6 +360,10 @@ ann_tids_append(Relation index, uint32 chunk, Buffer owner, Size list_at,
 					   InvalidBlockNumber, FIRST_SEGMENT_TIDS, tid);
 		return;
 	}
+
+	/* to lock the owner's page again would be to wait forever */
+	if (block == BufferGetBlockNumber(owner))
+		ann_page_corrupted(index, block, "a list of TIDs that leads to its own page");
 	page = ann_edit_add(&edit, ann_page_read(index, block, ANN_PAGE_TIDS,
 											 BUFFER_LOCK_EXCLUSIVE));
 	tail = get_segment(index, block, page,
@@ -254,18 +381,61 @@ ann_tids_append(Relation index, uint32 chunk, Buffer owner, Size list_at,
 }
 
 
-/* ---- Vacuum ------------------------------------------------------------- */
+/* ---- Vacuum: removing TIDs ---------------------------------------------- */
 
-/* Ask for one TID of a list; true if it is to go. */
-static bool
-is_gone(AnnVacuum *vacuum, ItemPointer tid, const ItemPointerData *known,
-		bool known_gone)
+/* A segment of the list at hand; its page is locked exclusively. */
+typedef struct Segment
 {
-	bool		gone;
+	BlockNumber block;
+	OffsetNumber offset;
+	Buffer		buffer;
+	AnnTidSegment *content;		/* in the buffer */
+	int			capacity;
+} Segment;
 
-	if (known != NULL && ann_same_tid(tid, known))
-		return known_gone;
-	gone = vacuum->callback(tid, vacuum->state);
+/* The list of an owner, in his page or a copy of it. */
+static AnnTidList *
+owner_list(const AnnTidOwner *owner, Page page)
+{
+	return (AnnTidList *) ((char *) page + owner->at + owner->list);
+}
+
+static void
+lock_segment(AnnVacuum *vacuum, const AnnTidOwner *owner, const ItemPointerData *at,
+			 Segment *segment)
+{
+	segment->block = ItemPointerGetBlockNumberNoCheck(at);
+	segment->offset = ItemPointerGetOffsetNumberNoCheck(at);
+	if (BufferIsValid(owner->buffer) &&
+		segment->block == BufferGetBlockNumber(owner->buffer))
+		ann_page_corrupted(vacuum->index, segment->block,
+						   "a list of TIDs that leads to its own page");
+	if (!ann_page_try_read_by(vacuum->index, segment->block, ANN_PAGE_TIDS,
+							  BUFFER_LOCK_EXCLUSIVE, vacuum->strategy,
+							  &segment->buffer))
+		ann_page_corrupted(vacuum->index, segment->block,
+						   "no page of TIDs, though one is linked,");
+	segment->content = get_segment(vacuum->index, segment->block,
+								   BufferGetPage(segment->buffer), segment->offset,
+								   &segment->capacity);
+}
+
+/* Add the page of a segment to an edit: the page's copy, and the segment there. */
+static Page
+edit_segment(AnnEdit *edit, const Segment *segment, AnnTidSegment **content)
+{
+	Page		page = ann_edit_add(edit, segment->buffer);
+	int			capacity;
+
+	*content = get_segment(edit->index, segment->block, page, segment->offset, &capacity);
+	return page;
+}
+
+bool
+ann_vacuum_is_gone(AnnVacuum *vacuum, ItemPointer tid)
+{
+	bool		gone = vacuum->callback(tid, vacuum->state);
+
 	if (gone)
 		vacuum->removed++;
 	else
@@ -273,68 +443,306 @@ is_gone(AnnVacuum *vacuum, ItemPointer tid, const ItemPointerData *known,
 	return gone;
 }
 
-/* Vacuum one segment, in 'buffer', which is unlocked and released. */
-static void
-vacuum_segment(AnnVacuum *vacuum, Buffer buffer, OffsetNumber offset,
-			   const ItemPointerData *known, bool known_gone,
-			   ItemPointer survivor, ItemPointer next)
+/* Remove the dead from a segment, and unlock it.  Returns how many stay. */
+static int
+vacuum_segment(AnnVacuum *vacuum, Segment *segment)
 {
-	BlockNumber block = BufferGetBlockNumber(buffer);
-	AnnTidSegment *segment;
 	ItemPointerData kept[ANN_MAX_SEGMENT_TIDS];
+	AnnTidSegment *content = segment->content;
 	AnnEdit		edit;
-	int			capacity;
 	int			n = 0;
 
-	segment = get_segment(vacuum->index, block, BufferGetPage(buffer), offset, &capacity);
-	*next = segment->next;
-	for (int i = 0; i < segment->used; i++)
+	for (int i = 0; i < content->used; i++)
 	{
-		if (!ItemPointerIsValid(&segment->tid[i]))
-			ann_page_corrupted(vacuum->index, block, "an invalid TID in item %u", offset);
-		if (!is_gone(vacuum, &segment->tid[i], known, known_gone))
-			kept[n++] = segment->tid[i];
+		if (!ItemPointerIsValid(&content->tid[i]))
+			ann_page_corrupted(vacuum->index, segment->block,
+							   "an invalid TID in item %u", segment->offset);
+		if (!ann_vacuum_is_gone(vacuum, &content->tid[i]))
+			kept[n++] = content->tid[i];
 	}
-	if (n > 0 && !ItemPointerIsValid(survivor))
-		*survivor = kept[0];
-	if (n == segment->used)
+	if (n == content->used)
 	{
-		UnlockReleaseBuffer(buffer);
-		return;
+		UnlockReleaseBuffer(segment->buffer);
+		return n;
 	}
 	ann_edit_begin(&edit, vacuum->index);
-	segment = get_segment(vacuum->index, block, ann_edit_add(&edit, buffer), offset,
-						  &capacity);
-	memcpy(segment->tid, kept, sizeof(ItemPointerData) * (Size) n);
-	memset(segment->tid + n, 0, sizeof(ItemPointerData) * (Size) (segment->used - n));
-	segment->used = (uint16) n;
+	edit_segment(&edit, segment, &content);
+	memcpy(content->tid, kept, sizeof(ItemPointerData) * (Size) n);
+	memset(content->tid + n, 0, sizeof(ItemPointerData) * (Size) (content->used - n));
+	content->used = (uint16) n;
 	ann_edit_commit(&edit);
+	return n;
+}
+
+/*
+ * Remove the dead from all segments of a list.  True if there is something to
+ * tidy up: the head is empty, or the TIDs of a segment fit the one before.  The
+ * owner need not be locked, since nothing but a vacuum removes segments.
+ */
+static bool
+vacuum_segments(AnnVacuum *vacuum, const AnnTidOwner *owner, const AnnTidList *list)
+{
+	bool		untidy = false;
+	int			room = 0;
+	Cursor		cursor;
+
+	start_list(&cursor, list);
+	while (ItemPointerIsValid(&cursor.next))
+	{
+		Segment		segment;
+		int			n;
+
+		if (!BufferIsValid(owner->buffer))
+			ann_vacuum_delay_point();
+		if (is_circle(&cursor))
+		{
+			AnnTidBreak broken = {cursor.next, true};
+
+			ann_tids_broken(vacuum->index, &broken);
+		}
+		lock_segment(vacuum, owner, &cursor.next, &segment);
+		cursor.next = segment.content->next;
+		n = vacuum_segment(vacuum, &segment);
+		if (n <= room)
+			untidy = true;
+		room = segment.capacity - n;
+	}
+	return untidy;
+}
+
+
+/* ---- Vacuum: giving back segments --------------------------------------- */
+
+/* The version of an owner that is about to change. */
+static void
+count_version(const AnnTidOwner *owner, Page page)
+{
+	if (owner->is_element)
+	{
+		AnnElement *element = (AnnElement *) ((char *) page + owner->at);
+
+		element->state = (element->state & ~ANN_ELEMENT_VERSION) |
+			((element->state + 1) & ANN_ELEMENT_VERSION);
+	}
+	else
+		((AnnChunk *) ((char *) page + owner->at))->version++;
+}
+
+/*
+ * Begin a step: an edit that moves TIDs or removes segments.  The owner, a copy
+ * of whose page is returned, belongs to all of them.
+ */
+static Page
+begin_step(AnnEdit *edit, Relation index, const AnnTidOwner *owner)
+{
+	Page		page;
+
+	ann_edit_begin(edit, index);
+	page = ann_edit_add(edit, owner->buffer);
+	count_version(owner, page);
+	return page;
+}
+
+/* End it: the owner stays locked.  Room was won on 'page' of the edit. */
+static void
+end_step(AnnEdit *edit, const AnnTidOwner *owner, BlockNumber block, Page page)
+{
+	AnnPageKind kind = (AnnPageKind) ANN_PAGE_TAIL(page)->kind;
+	Size		room = ann_page_room(page);
+
+	ann_edit_commit_keeping(edit, owner->buffer);
+	ann_room_note(edit->index, block, kind, room);
+}
+
+/* Remove the head, which is empty.  With the last one may go the heap TID. */
+static void
+unlink_head(AnnVacuum *vacuum, const AnnTidOwner *owner, const Segment *head,
+			bool heap_gone)
+{
+	AnnTidSegment *content;
+	AnnEdit		edit;
+	Page		owner_page = begin_step(&edit, vacuum->index, owner);
+	Page		page = edit_segment(&edit, head, &content);
+	AnnTidList *list = owner_list(owner, owner_page);
+
+	list->head = content->next;
+	if (!ItemPointerIsValid(&list->head))
+	{
+		ItemPointerSetInvalid(&list->head);
+		ItemPointerSetInvalid(&list->tail);
+		if (heap_gone)
+			ItemPointerSetInvalid(&((AnnElement *) ((char *) owner_page + owner->at))->heap);
+	}
+	remove_segment(page, head->offset);
+	end_step(&edit, owner, head->block, page);
+}
+
+/* Put a TID of the head in the place of the heap TID, which is dead. */
+static void
+promote_tid(AnnVacuum *vacuum, const AnnTidOwner *owner, const Segment *head)
+{
+	AnnTidSegment *content;
+	AnnEdit		edit;
+	Page		owner_page = begin_step(&edit, vacuum->index, owner);
+	Page		page = edit_segment(&edit, head, &content);
+	ItemPointer last = &content->tid[--content->used];
+
+	((AnnElement *) ((char *) owner_page + owner->at))->heap = *last;
+	memset(last, 0, sizeof(ItemPointerData));
+	end_step(&edit, owner, head->block, page);
+}
+
+/* Do so until the heap TID is alive, or none is left, and the head not empty. */
+static void
+tidy_head(AnnVacuum *vacuum, const AnnTidOwner *owner, bool heap_gone)
+{
+	AnnTidList *list = owner_list(owner, BufferGetPage(owner->buffer));
+
+	while (ItemPointerIsValid(&list->head))
+	{
+		Segment		head;
+
+		lock_segment(vacuum, owner, &list->head, &head);
+		if (head.content->used == 0)
+			unlink_head(vacuum, owner, &head, heap_gone);
+		else if (heap_gone)
+		{
+			promote_tid(vacuum, owner, &head);
+			heap_gone = false;
+		}
+		else
+		{
+			UnlockReleaseBuffer(head.buffer);
+			break;
+		}
+	}
+}
+
+/*
+ * Lock the segment behind another one, too, if its TIDs fit that.  Does not wait
+ * for its page, which may be the same.
+ */
+static bool
+lock_mergeable(AnnVacuum *vacuum, const Segment *segment, Segment *next)
+{
+	const ItemPointerData *at = &segment->content->next;
+
+	if (!ItemPointerIsValid(at))
+		return false;
+	next->block = ItemPointerGetBlockNumberNoCheck(at);
+	next->offset = ItemPointerGetOffsetNumberNoCheck(at);
+	next->buffer = segment->buffer;
+	if (next->block != segment->block)
+	{
+		next->buffer = ReadBufferExtended(vacuum->index, MAIN_FORKNUM, next->block,
+										  RBM_NORMAL, vacuum->strategy);
+		if (!ConditionalLockBuffer(next->buffer))
+		{
+			ReleaseBuffer(next->buffer);
+			return false;
+		}
+	}
+
+	/* vacuum_segments was here, so it is a page of TIDs */
+	next->content = get_segment(vacuum->index, next->block, BufferGetPage(next->buffer),
+								next->offset, &next->capacity);
+	if (segment->content->used + next->content->used <= segment->capacity)
+		return true;
+	if (next->buffer != segment->buffer)
+		UnlockReleaseBuffer(next->buffer);
+	return false;
+}
+
+/* Move all TIDs of a segment to the one before, and remove it.  Unlocks both. */
+static void
+merge_next(AnnVacuum *vacuum, const AnnTidOwner *owner, const Segment *segment,
+		   const Segment *next)
+{
+	AnnEdit		edit;
+	AnnTidList *list = owner_list(owner, begin_step(&edit, vacuum->index, owner));
+	AnnTidSegment *into;
+	AnnTidSegment *from;
+	Page		page = edit_segment(&edit, segment, &into);
+	int			capacity;
+
+	if (next->buffer == segment->buffer)
+		from = get_segment(vacuum->index, next->block, page, next->offset, &capacity);
+	else
+		page = edit_segment(&edit, next, &from);
+	memcpy(into->tid + into->used, from->tid, sizeof(ItemPointerData) * from->used);
+	into->used += from->used;
+	into->next = from->next;
+	if (!ItemPointerIsValid(&from->next))
+		ItemPointerSet(&list->tail, segment->block, segment->offset);
+	remove_segment(page, next->offset);
+	end_step(&edit, owner, next->block, page);
+}
+
+/*
+ * Merge neighbours, so that of two at least half of the first one's room is in
+ * use.  What cannot be locked is left to the next vacuum.
+ */
+static void
+merge_segments(AnnVacuum *vacuum, const AnnTidOwner *owner)
+{
+	ItemPointerData at = owner_list(owner, BufferGetPage(owner->buffer))->head;
+	int			merges = 0;
+
+	while (ItemPointerIsValid(&at) &&
+		   !(owner->is_element && merges == MAX_ELEMENT_MERGES))
+	{
+		Segment		segment;
+		Segment		next;
+
+		lock_segment(vacuum, owner, &at, &segment);
+		if (lock_mergeable(vacuum, &segment, &next))
+		{
+			merge_next(vacuum, owner, &segment, &next);
+			merges++;
+			continue;
+		}
+		at = segment.content->next;
+		UnlockReleaseBuffer(segment.buffer);
+	}
 }
 
 void
-ann_tids_vacuum(AnnVacuum *vacuum, const AnnTidList *list,
-				const ItemPointerData *known, bool known_gone,
-				ItemPointer survivor)
+ann_tids_vacuum(AnnVacuum *vacuum, const AnnTidOwner *owner, bool heap_gone)
 {
-	AnnTidCursor cursor;
+	bool		untidy = vacuum_segments(vacuum, owner,
+										 owner_list(owner, BufferGetPage(owner->buffer)));
 
-	ItemPointerSetInvalid(survivor);
-	ann_tids_start(&cursor, list);
-	while (ItemPointerIsValid(&cursor.next))
-	{
-		Buffer		buffer;
+	Assert(owner->is_element || !heap_gone);
+	if (!untidy && !heap_gone)
+		return;
+	tidy_head(vacuum, owner, heap_gone);
+	merge_segments(vacuum, owner);
+}
 
-		check_circle(vacuum->index, &cursor);
-		if (!ann_page_try_read_by(vacuum->index,
-								  ItemPointerGetBlockNumberNoCheck(&cursor.next),
-								  ANN_PAGE_TIDS, BUFFER_LOCK_EXCLUSIVE,
-								  vacuum->strategy, &buffer))
-			ann_page_corrupted(vacuum->index,
-							   ItemPointerGetBlockNumberNoCheck(&cursor.next),
-							   "no page of TIDs, though one is linked,");
-		vacuum_segment(vacuum, buffer, ItemPointerGetOffsetNumberNoCheck(&cursor.next),
-					   known, known_gone, survivor, &cursor.next);
-	}
+/*
+ * A list of a chunk may be long, and every search reads the directory: it is
+ * locked for tidying up only.
+ */
+static void
+vacuum_chunk_list(AnnVacuum *vacuum, uint32 chunk, Size list)
+{
+	AnnTidOwner owner = {InvalidBuffer, 0, list, false};
+	AnnChunk	entry;
+
+	ann_chunk_read(vacuum->index, chunk, &entry);
+	if (!vacuum_segments(vacuum, &owner, (AnnTidList *) ((char *) &entry + list)))
+		return;
+	owner.buffer = ann_chunk_lock(vacuum->index, chunk, BUFFER_LOCK_EXCLUSIVE, &owner.at);
+	tidy_head(vacuum, &owner, false);
+	merge_segments(vacuum, &owner);
+	UnlockReleaseBuffer(owner.buffer);
+}
+
+void
+ann_chunk_lists_vacuum(AnnVacuum *vacuum, uint32 chunk)
+{
+	vacuum_chunk_list(vacuum, chunk, offsetof(AnnChunk, nulls));
+	vacuum_chunk_list(vacuum, chunk, offsetof(AnnChunk, undefined));
 }
 
 
@@ -389,7 +797,10 @@ write_last_segment(AnnTidWriter *writer, const ItemPointerData *tids, int n)
 {
 	ItemPointerData none;
 
-	if (writer->page != NULL && ann_page_room(writer->page) < segment_room(n))
+	/* an unfinished page keeps all pages behind it in memory */
+	if (writer->page != NULL &&
+		(ann_page_room(writer->page) < segment_room(n) ||
+		 ann_bulk_pages(writer->bulk) - writer->block > MAX_PAGES_BEHIND))
 	{
 		ann_bulk_done(writer->bulk, writer->block);
 		writer->page = NULL;

@@ -3,10 +3,15 @@
  *	  Lists of heap TIDs: the further rows of an element, NULL rows, rows whose
  *	  distance is undefined.
  *
- * A list is a chain of segments, items on pages of TIDs.  Only the last one is
- * appended to, and none is ever removed, so that a list may be read with no
- * lock but that of the page at hand: what was in it when its head was read,
- * and has not been vacuumed since, is found.
+ * A list is a chain of segments, items on pages of TIDs.  It belongs to an
+ * element, or to a chunk in the directory, and is changed only under the
+ * exclusive lock of that page, its owner's.
+ *
+ * It is read with no lock but that of the page at hand.  Rows appended at the
+ * end harm no reader, and neither do dead ones that vanish from their segment.
+ * What would, TIDs that move and segments that go, changes the owner in the same
+ * edit: its version, and often the head of the list or the heap TID.  So a
+ * reader looks at the owner before and after.
  */
 #ifndef ANN_TIDS_H
 #define ANN_TIDS_H
@@ -27,30 +32,34 @@ ann_same_tid(const ItemPointerData *a, const ItemPointerData *b)
 /* As many TIDs as fit a page; no segment has more. */
 #define ANN_MAX_SEGMENT_TIDS 1356
 
-/* Where a reader of a list is; private but for ann_tids_next. */
-typedef struct AnnTidCursor
+/* Where the links of a list led to nothing, or back; invalid: nowhere. */
+typedef struct AnnTidBreak
 {
-	ItemPointerData next;
-	ItemPointerData mark;		/* to find out that a list is a circle */
-	uint64		steps;
-	uint64		steps_to_mark;
-} AnnTidCursor;
-
-extern void ann_tids_start(AnnTidCursor *cursor, const AnnTidList *list);
-
-/*
- * Read the next segment to tids, which has room for ANN_MAX_SEGMENT_TIDS; their
- * number, which may be 0, to *n.  False behind the last segment.
- */
-extern bool ann_tids_next(Relation index, AnnTidCursor *cursor,
-						  ItemPointerData *tids, int *n);
+	ItemPointerData at;
+	bool		is_circle;
+} AnnTidBreak;
 
 /*
  * Append the TIDs of a list to an array in *tids of *capacity, which is
  * repalloc'd as needed; n are in it already.  Returns the new number.
+ *
+ * What was read is the list, and a break an error, only if its owner is
+ * afterwards what it was before: see ann_chunk_tids and ann_element_tids.
  */
 extern int	ann_tids_read(Relation index, const AnnTidList *list,
-						  ItemPointer *tids, int *capacity, int n);
+						  ItemPointer *tids, int *capacity, int n,
+						  AnnTidBreak *broken);
+
+/* Raise ERRCODE_INDEX_CORRUPTED for a break. */
+pg_noreturn extern void ann_tids_broken(Relation index, const AnnTidBreak *broken);
+
+/*
+ * All TIDs of a list of a directory's entry, at offset 'list' of AnnChunk, to
+ * an array in *tids of *capacity, which is repalloc'd as needed.  Returns how
+ * many.  Caller must hold no lock on pages.
+ */
+extern int	ann_chunk_tids(Relation index, uint32 chunk, Size list,
+						   ItemPointer *tids, int *capacity);
 
 /*
  * Append one TID.  'owner' is the buffer, pinned and locked exclusively, of the
@@ -70,20 +79,37 @@ typedef struct AnnVacuum
 	uint64		kept;			/* heap TIDs that stay */
 	uint64		removed;		/* heap TIDs that went */
 	uint64		elements;		/* that have heap TIDs */
-	uint64		dead;			/* that have none any more */
+	uint64		dead;			/* that have none, and whose slots are not free */
 } AnnVacuum;
 
+/* Ask the callback for a TID, and count it. */
+extern bool ann_vacuum_is_gone(AnnVacuum *vacuum, ItemPointer tid);
+
+/* Whose list is vacuumed. */
+typedef struct AnnTidOwner
+{
+	Buffer		buffer;			/* his page: pinned and locked exclusively, as it
+								 * stays */
+	Size		at;				/* of the AnnElement or AnnChunk in the page */
+	Size		list;			/* of the list in that */
+	bool		is_element;
+} AnnTidOwner;
+
 /*
- * Ask the callback for every TID of a list, and remove those for which it says
- * so.  The caller holds the exclusive lock of the page that has the list.
+ * Ask the callback for every TID of a list, remove those for which it says so,
+ * and give back segments that are not needed any more.
  *
- * 'known', unless NULL, is a TID that the caller has asked for and counted; it
- * may be in the list as well, and goes if known_gone.  The first TID that stays
- * goes to *survivor, else *survivor is invalid.
+ * heap_gone: the element's heap TID is dead as well.  Then a TID of the list
+ * takes its place, or it becomes invalid if there is none; so it stays as it is
+ * if the list was empty already.
+ *
+ * The free space map is told by ann_room_note.
  */
-extern void ann_tids_vacuum(AnnVacuum *vacuum, const AnnTidList *list,
-							const ItemPointerData *known, bool known_gone,
-							ItemPointer survivor);
+extern void ann_tids_vacuum(AnnVacuum *vacuum, const AnnTidOwner *owner,
+							bool heap_gone);
+
+/* Vacuum both lists of a directory's entry.  Caller holds no lock on pages. */
+extern void ann_chunk_lists_vacuum(AnnVacuum *vacuum, uint32 chunk);
 
 /* Lists of a build, written through 'bulk'. */
 typedef struct AnnTidWriter AnnTidWriter;

@@ -12,6 +12,7 @@
 #include "algo/forest.h"
 #include "algo/quantize.h"
 #include "algo/rotation.h"
+#include "miscadmin.h"
 #include "store/tree_pages.h"
 #include "utils/memutils.h"
 
@@ -84,7 +85,7 @@ ann_tree_vector_query(const AnnIndex *info, const float *vector,
 void
 ann_tree_vector_project_row(const AnnIndex *info, AnnTreeVector *result)
 {
-	double		max_norm = info->meta.max_norm;
+	double		max_norm = info->max_norm;
 	double		missing = max_norm * max_norm - result->norm2;
 
 	project(info, missing, result);
@@ -128,16 +129,35 @@ ann_roots_read(Relation index, const AnnChunk *chunk, AnnNodeRef **roots)
 	return n;
 }
 
-/* The node in a slot of a page; NULL if there is none. */
+/*
+ * The node of a ref on its page, which is locked; NULL if it is not there any
+ * more.
+ */
 static const AnnNode *
-get_node(const AnnIndex *info, Page page, uint32 slot)
+get_node(Relation index, const AnnIndex *info, Page page, AnnNodeRef ref)
 {
-	const AnnNode *node = (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
+	const AnnNode *node = (AnnNode *) (ANN_PAGE_BODY(page) + (Size) ref.slot * info->node_size);
 
-	if (slot >= (uint32) info->nodes_per_page ||
-		(node->kind != ANN_NODE_SPLIT && node->kind != ANN_NODE_LEAF))
+	if ((uint16) ANN_PAGE_TAIL(page)->generation != ref.generation)
 		return NULL;
-	return node;
+	if (ref.slot >= info->nodes_per_page || node->kind > ANN_NODE_LEAF)
+		ann_page_corrupted(index, ref.block, "no node in slot %u", ref.slot);
+	return node->kind == ANN_NODE_NONE ? NULL : node;
+}
+
+bool
+ann_node_read(Relation index, const AnnIndex *info, AnnNodeRef ref, AnnNode *result)
+{
+	const AnnNode *node;
+	Buffer		buffer;
+
+	if (!ann_page_try_read(index, ref.block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, &buffer))
+		return false;
+	node = get_node(index, info, BufferGetPage(buffer), ref);
+	if (node != NULL)
+		memcpy(result, node, info->node_size);
+	UnlockReleaseBuffer(buffer);
+	return node != NULL;
 }
 
 static void
@@ -194,16 +214,13 @@ measure_leaf(const AnnIndex *info, const AnnTreeVector *v, const AnnNode *node,
 	leaf->d2 = (float) Max(code_norm2 + norm2 - augmented - 2 * dot, 0);
 }
 
-/* The node in a slot of a page that is locked; corrupt if there is none. */
-static const AnnNode *
-checked_node(Relation index, const AnnIndex *info, Buffer buffer, uint32 slot)
+void
+ann_node_centre(const AnnIndex *info, const AnnNode *node, float *centroid)
 {
-	const AnnNode *node = get_node(info, BufferGetPage(buffer), slot);
+	int			dim = split_dimensions(info);
 
-	if (node == NULL)
-		ann_page_corrupted(index, BufferGetBlockNumber(buffer),
-						   "no node in slot %u", slot);
-	return node;
+	ann_dequantize(node->vector, dim, node->scale, centroid);
+	memset(centroid + dim, 0, sizeof(float) * (info->padded - dim));
 }
 
 bool
@@ -217,8 +234,8 @@ ann_tree_descend(Relation index, const AnnIndex *info, const AnnTreeVector *v,
 
 	if (!ann_page_try_read(index, ref.block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, &buffer))
 		return false;
-	node = checked_node(index, info, buffer, ref.slot);
-	while (node->kind == ANN_NODE_SPLIT)
+	node = get_node(index, info, BufferGetPage(buffer), ref);
+	while (node != NULL && node->kind == ANN_NODE_SPLIT)
 	{
 		int			side = frontier ? pass_split(v, node, cost, frontier)
 			: row_side(info, v, node);
@@ -235,12 +252,19 @@ ann_tree_descend(Relation index, const AnnIndex *info, const AnnTreeVector *v,
 				return false;
 		}
 		ref = next;
-		node = checked_node(index, info, buffer, ref.slot);
+		node = get_node(index, info, BufferGetPage(buffer), ref);
+	}
+	if (node == NULL)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
 	}
 
 	leaf->node = ref;
-	leaf->first = node->u.leaf.first;
+	leaf->leaf.first = node->u.leaf.first;
+	leaf->leaf.generation = node->u.leaf.generation;
 	leaf->rows = node->u.leaf.rows;
+	leaf->depth = depth;
 	if (frontier != NULL)
 		measure_leaf(info, v, node, leaf);
 	UnlockReleaseBuffer(buffer);
@@ -249,22 +273,20 @@ ann_tree_descend(Relation index, const AnnIndex *info, const AnnTreeVector *v,
 
 bool
 ann_leaf_centroid(Relation index, const AnnIndex *info, AnnNodeRef ref,
-				  float *centroid)
+				  AnnLeafId leaf, float *centroid)
 {
-	int			dim = split_dimensions(info);
 	const AnnNode *node;
 	bool		found;
 	Buffer		buffer;
 
 	if (!ann_page_try_read(index, ref.block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, &buffer))
 		return false;
-	node = checked_node(index, info, buffer, ref.slot);
-	found = (node->kind == ANN_NODE_LEAF);
+	node = get_node(index, info, BufferGetPage(buffer), ref);
+	found = (node != NULL && node->kind == ANN_NODE_LEAF &&
+			 node->u.leaf.first == leaf.first &&
+			 node->u.leaf.generation == leaf.generation);
 	if (found)
-	{
-		ann_dequantize(node->vector, dim, node->scale, centroid);
-		memset(centroid + dim, 0, sizeof(float) * (info->padded - dim));
-	}
+		ann_node_centre(info, node, centroid);
 	UnlockReleaseBuffer(buffer);
 	return found;
 }
@@ -337,14 +359,11 @@ ann_tree_add_split(AnnTreeWriter *writer, const int8 *normal, float scale,
 }
 
 uint32
-ann_tree_add_leaf(AnnTreeWriter *writer, const int8 *centroid, float scale,
-				  float norm2, uint32 rows, BlockNumber first)
+ann_tree_add_leaf(AnnTreeWriter *writer, const AnnNode *entry)
 {
-	BuiltNode  *built = add_node(writer, ANN_NODE_LEAF, centroid, scale);
+	BuiltNode  *built = add_node(writer, ANN_NODE_LEAF, entry->vector, entry->scale);
 
-	built->node.u.leaf.norm2 = norm2;
-	built->node.u.leaf.rows = rows;
-	built->node.u.leaf.first = first;
+	built->node.u = entry->u;
 	return writer->count - 1;
 }
 
@@ -409,9 +428,29 @@ assign_pages(AnnTreeWriter *writer, const uint32 *order, uint32 placed)
 			pages[i / per_page] = ann_bulk_page(writer->bulk, ANN_PAGE_NODE,
 												writer->chunk, &block);
 		writer->nodes[order[i]]->ref.block = block;
-		writer->nodes[order[i]]->ref.slot = i % per_page;
+		writer->nodes[order[i]]->ref.slot = (uint16) (i % per_page);
 	}
 	return pages;
+}
+
+/* Write a node, whose place and whose children's are known, to its page. */
+static void
+put_node(const AnnTreeWriter *writer, BuiltNode *built, Page page)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		if (built->child[side] != NO_NODE)
+			built->node.u.split.child[side] = writer->nodes[built->child[side]]->ref;
+	}
+	memcpy(ANN_PAGE_BODY(page) + (Size) built->ref.slot * writer->info->node_size,
+		   &built->node, writer->info->node_size);
+}
+
+static void
+forget_nodes(AnnTreeWriter *writer)
+{
+	MemoryContextReset(writer->context);
+	writer->count = 0;
 }
 
 AnnNodeRef
@@ -419,6 +458,7 @@ ann_tree_end(AnnTreeWriter *writer, uint32 root)
 {
 	uint32	   *order = palloc_extended(sizeof(uint32) * (Size) writer->count, MCXT_ALLOC_HUGE);
 	uint32		placed = place_nodes(writer, root, order);
+	uint32		per_page = writer->info->nodes_per_page;
 	Page	   *pages = assign_pages(writer, order, placed);
 	AnnNodeRef	result = writer->nodes[root]->ref;
 
@@ -426,21 +466,66 @@ ann_tree_end(AnnTreeWriter *writer, uint32 root)
 	{
 		BuiltNode  *built = writer->nodes[order[i]];
 
-		for (int side = 0; side < 2; side++)
-		{
-			if (built->child[side] != NO_NODE)
-				built->node.u.split.child[side] = writer->nodes[built->child[side]]->ref;
-		}
-		memcpy(ANN_PAGE_BODY(pages[i / writer->info->nodes_per_page]) +
-			   (Size) built->ref.slot * writer->info->node_size,
-			   &built->node, writer->info->node_size);
-		if (i + 1 == placed || (i + 1) % writer->info->nodes_per_page == 0)
+		put_node(writer, built, pages[i / per_page]);
+		if (i + 1 == placed || (i + 1) % per_page == 0)
 			ann_bulk_done(writer->bulk, built->ref.block);
 	}
 	pfree(order);
 	pfree(pages);
-	MemoryContextReset(writer->context);
-	writer->count = 0;
+	forget_nodes(writer);
+	return result;
+}
+
+/* As assign_pages; the pages are empty so far. */
+static void
+assign_live_pages(AnnTreeWriter *writer, Relation index, const uint32 *order,
+				  uint32 placed)
+{
+	AnnNodeRef	ref = {InvalidBlockNumber, 0, 0};
+
+	for (uint32 i = 0; i < placed; i++)
+	{
+		if (i % writer->info->nodes_per_page == 0)
+		{
+			AnnEdit		edit;
+			Page		page;
+
+			ann_edit_begin(&edit, index);
+			page = ann_edit_new(&edit, ANN_PAGE_NODE, writer->chunk, &ref.block);
+			ref.generation = (uint16) ANN_PAGE_TAIL(page)->generation;
+			ref.slot = 0;
+			ann_edit_commit(&edit);
+		}
+		writer->nodes[order[i]]->ref = ref;
+		ref.slot++;
+	}
+}
+
+AnnNodeRef
+ann_tree_end_live(AnnTreeWriter *writer, Relation index, uint32 root)
+{
+	uint32	   *order = palloc_extended(sizeof(uint32) * (Size) writer->count, MCXT_ALLOC_HUGE);
+	uint32		placed = place_nodes(writer, root, order);
+	AnnNodeRef	result;
+
+	assign_live_pages(writer, index, order, placed);
+	result = writer->nodes[root]->ref;
+	for (uint32 i = 0; i < placed;)
+	{
+		BlockNumber block = writer->nodes[order[i]]->ref.block;
+		AnnEdit		edit;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+		ann_edit_begin(&edit, index);
+		page = ann_edit_add(&edit, ann_page_read(index, block, ANN_PAGE_NODE,
+												 BUFFER_LOCK_EXCLUSIVE));
+		for (; i < placed && writer->nodes[order[i]]->ref.block == block; i++)
+			put_node(writer, writer->nodes[order[i]], page);
+		ann_edit_commit(&edit);
+	}
+	pfree(order);
+	forget_nodes(writer);
 	return result;
 }
 
@@ -473,4 +558,56 @@ ann_roots_write(AnnBulk *bulk, uint32 chunk, const AnnNodeRef *roots, int n)
 	if (previous != InvalidBlockNumber)
 		ann_bulk_done(bulk, previous);
 	return first;
+}
+
+/* From the last page to the first, so that links lead to pages that are there. */
+BlockNumber
+ann_roots_write_live(Relation index, uint32 chunk, const AnnNodeRef *roots, int n)
+{
+	int			per_page = ANN_BODY_SIZE / sizeof(AnnNodeRef);
+	BlockNumber next = InvalidBlockNumber;
+
+	for (int i = (n - 1) / per_page * per_page; i >= 0; i -= per_page)
+	{
+		Size		bytes = sizeof(AnnNodeRef) * Min(per_page, n - i);
+		BlockNumber block;
+		AnnEdit		edit;
+		Page		page;
+
+		ann_edit_begin(&edit, index);
+		page = ann_edit_new(&edit, ANN_PAGE_ROOTS, chunk, &block);
+		memcpy(ANN_PAGE_BODY(page), roots + i, bytes);
+		ann_page_set_used(page, bytes);
+		ANN_PAGE_TAIL(page)->next = next;
+		ann_edit_commit(&edit);
+		next = block;
+	}
+	return next;
+}
+
+void
+ann_root_replace(Relation index, const AnnChunk *chunk, int tree, AnnNodeRef root)
+{
+	int			per_page = ANN_BODY_SIZE / sizeof(AnnNodeRef);
+	BlockNumber block = chunk->roots;
+	AnnEdit		edit;
+	Buffer		buffer;
+	Page		page;
+
+	for (;;)
+	{
+		buffer = ann_page_read(index, block, ANN_PAGE_ROOTS, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(buffer);
+		if (tree < per_page)
+			break;
+		tree -= per_page;
+		block = ANN_PAGE_TAIL(page)->next;
+		UnlockReleaseBuffer(buffer);
+	}
+	if (sizeof(AnnNodeRef) * (tree + 1) > ann_page_used(page))
+		ann_page_corrupted(index, block, "no root %d", tree);
+	ann_edit_begin(&edit, index);
+	page = ann_edit_add(&edit, buffer);
+	((AnnNodeRef *) ANN_PAGE_BODY(page))[tree] = root;
+	ann_edit_commit(&edit);
 }

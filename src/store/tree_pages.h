@@ -11,14 +11,16 @@
 #include "algo/frontier.h"
 #include "algo/split.h"
 #include "store/bulk.h"
+#include "store/leaf_pages.h"
 #include "store/page.h"
 
 /* What a scan or an insert learns of a leaf. */
 typedef struct AnnLeafEntry
 {
 	AnnNodeRef	node;
-	BlockNumber first;			/* its first leaf page */
+	AnnLeafId	leaf;
 	uint32		rows;			/* approximately */
+	int			depth;			/* splits from where the way down began */
 	float		priority;		/* squared distance from the centroid, in the
 								 * space of the trees */
 	float		d2;				/* the same in the space of the codes */
@@ -77,16 +79,28 @@ extern bool ann_tree_descend(Relation index, const AnnIndex *info,
 							 AnnFrontier *frontier, AnnLeafEntry *leaf);
 
 /* A node as an item of a frontier, and back. */
-#define ANN_NODE_ITEM(ref) ((uint64) (ref).block << 32 | (ref).slot)
+#define ANN_NODE_ITEM(ref) \
+	((uint64) (ref).block << 32 | (uint32) (ref).generation << 16 | (ref).slot)
 #define ANN_ITEM_NODE(item) \
-	((AnnNodeRef) {(BlockNumber) ((item) >> 32), (uint32) (item)})
+	((AnnNodeRef) {(BlockNumber) ((item) >> 32), (uint16) (item), (uint16) ((item) >> 16)})
 
 /*
- * Read the entry of a leaf again for its codes: the centroid, as padded floats
- * (zero where splits do not reach).  False if it is a leaf no more.
+ * Read a node into memory of info->node_size bytes; false if it is not there
+ * any more.
  */
+extern bool ann_node_read(Relation index, const AnnIndex *info, AnnNodeRef ref,
+						  AnnNode *node);
+
+/*
+ * What the codes of a leaf refer to: its centroid, as padded floats (zero where
+ * splits do not reach).
+ */
+extern void ann_node_centre(const AnnIndex *info, const AnnNode *node,
+							float *centroid);
+
+/* The same, read from the entry of the leaf; false if it is not there any more. */
 extern bool ann_leaf_centroid(Relation index, const AnnIndex *info,
-							  AnnNodeRef node, float *centroid);
+							  AnnNodeRef node, AnnLeafId leaf, float *centroid);
 
 /*
  * The nodes of a tree while it is built.  Children are numbers of nodes; the
@@ -98,17 +112,31 @@ extern AnnTreeWriter *ann_tree_begin(AnnBulk *bulk, const AnnIndex *info,
 									 uint32 chunk);
 extern uint32 ann_tree_add_split(AnnTreeWriter *writer, const int8 *normal,
 								 float scale, float offset);
-extern uint32 ann_tree_add_leaf(AnnTreeWriter *writer, const int8 *centroid,
-								float scale, float norm2, uint32 rows,
-								BlockNumber first);
+
+/* The entry of a leaf, which is copied. */
+extern uint32 ann_tree_add_leaf(AnnTreeWriter *writer, const AnnNode *entry);
 extern void ann_tree_link(AnnTreeWriter *writer, uint32 parent, int side,
 						  uint32 child);
 
 /* Write the pages of the tree with this root, forget it, and return the root. */
 extern AnnNodeRef ann_tree_end(AnnTreeWriter *writer, uint32 root);
 
+/*
+ * The same in a live index (a writer without bulk), where nothing leads to the
+ * tree yet: under the structure lock.
+ */
+extern AnnNodeRef ann_tree_end_live(AnnTreeWriter *writer, Relation index, uint32 root);
+
 /* Write the list of a chunk's roots; returns its first page. */
 extern BlockNumber ann_roots_write(AnnBulk *bulk, uint32 chunk,
 								   const AnnNodeRef *roots, int n);
+
+/* The same in a live index, as ann_tree_end_live. */
+extern BlockNumber ann_roots_write_live(Relation index, uint32 chunk,
+										const AnnNodeRef *roots, int n);
+
+/* Replace the root of a tree, whose number is 'tree'. */
+extern void ann_root_replace(Relation index, const AnnChunk *chunk, int tree,
+							 AnnNodeRef root);
 
 #endif							/* ANN_TREE_PAGES_H */

@@ -1,0 +1,245 @@
+/*
+ * dimensions.c
+ *	  The number of dimensions of an index that was created empty.
+ *
+ * The first row sets it.  Should that row never be committed, or all rows be
+ * deleted, a row of another number may come, and the index begins anew: the
+ * epoch is counted up, which makes garbage of all pages of elements, and the
+ * chunk has no trees any more.
+ *
+ * No lock keeps inserts away meanwhile.  Instead, who changes the dimensions
+ * first says so in the directory, then looks for rows, then changes them or
+ * not; and who adds a row looks into the directory afterwards.  Either the
+ * first finds the row, or the second finds the note, and waits for the outcome.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "am/dimensions.h"
+#include "am/options.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "store/element.h"
+#include "utils/snapmgr.h"
+
+void
+ann_dimensions_set(Relation index, int dim)
+{
+	AnnEdit		edit;
+	AnnMeta    *meta;
+
+	ann_edit_begin(&edit, index);
+	meta = (AnnMeta *) ANN_PAGE_BODY(ann_edit_add(&edit,
+												  ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
+																BUFFER_LOCK_EXCLUSIVE)));
+	if (meta->dim == 0)
+	{
+		meta->dim = dim;
+		meta->code_bits = ANN_CODE_BITS(dim);
+	}
+	ann_edit_commit(&edit);
+}
+
+/* ---- the lock of the change ---- */
+
+static void
+lock_change(Relation index, LOCKMODE mode)
+{
+	LockPage(index, ANN_META_BLOCK, mode);
+}
+
+static void
+unlock_change(Relation index, LOCKMODE mode)
+{
+	UnlockPage(index, ANN_META_BLOCK, mode);
+}
+
+/* Say that the dimensions are about to change, or that they stay. */
+static void
+note_change(Relation index, bool changing)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
+	AnnChunk   *chunk;
+	AnnEdit		edit;
+
+	ann_edit_begin(&edit, index);
+	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
+	if (changing)
+		chunk->epoch |= ANN_EPOCH_CHANGING;
+	else
+		chunk->epoch &= ~ANN_EPOCH_CHANGING;
+	ann_edit_commit(&edit);
+}
+
+bool
+ann_dimensions_confirm(Relation index, uint32 epoch)
+{
+	AnnChunk	chunk;
+
+	ann_chunk_read(index, 0, &chunk);
+	if (chunk.epoch == epoch)
+		return true;
+	if (chunk.epoch != (epoch | ANN_EPOCH_CHANGING))
+		return false;
+
+	/* whoever comes after the one that is at it now finds our row */
+	lock_change(index, ShareLock);
+	unlock_change(index, ShareLock);
+	ann_chunk_read(index, 0, &chunk);
+	return (chunk.epoch & ~ANN_EPOCH_CHANGING) == epoch;
+}
+
+/* ---- looking for rows ---- */
+
+typedef struct Search
+{
+	Relation	heap;
+	SnapshotData snapshot;		/* sees all that is not dead to everyone */
+	bool		found;
+	ItemPointerData tid;
+} Search;
+
+/* As vacuum asks: is there no row any more? */
+static bool
+is_gone(ItemPointer tid, void *state)
+{
+	Search	   *search = state;
+	ItemPointerData row = *tid;
+
+	if (search->found ||
+		table_index_fetch_tuple_check(search->heap, &row, &search->snapshot, NULL))
+	{
+		if (!search->found)
+			search->tid = *tid;
+		search->found = true;
+		return false;
+	}
+	return true;
+}
+
+/* Vacuum the index until a row is found that stays. */
+static void
+search_rows(Relation index, const AnnIndex *info, Search *search)
+{
+	AnnVacuum	vacuum = {0};
+	ItemPointer tids = NULL;
+	int			capacity = 0;
+	int			n;
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+
+	vacuum.index = index;
+	vacuum.callback = is_gone;
+	vacuum.state = search;
+	n = ann_chunk_tids(index, 0, offsetof(AnnChunk, undefined), &tids, &capacity);
+	for (int i = 0; i < n && !search->found; i++)
+		is_gone(&tids[i], search);
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks && !search->found; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_element_page_vacuum(&vacuum, info, block);
+	}
+	if (tids != NULL)
+		pfree(tids);
+}
+
+/*
+ * If the row that was found belongs to a transaction that has not ended, wait for
+ * it.  True if it is worth looking again.
+ */
+static bool
+wait_for_row(Search *search)
+{
+	SnapshotData dirty;
+	ItemPointerData row = search->tid;
+	TransactionId xid;
+
+	InitDirtySnapshot(dirty);
+	if (!table_index_fetch_tuple_check(search->heap, &row, &dirty, NULL))
+	{
+		/* gone by now, or deleted and visible to older snapshots */
+		row = search->tid;
+		return !table_index_fetch_tuple_check(search->heap, &row, &search->snapshot, NULL);
+	}
+	xid = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+	if (!TransactionIdIsValid(xid))
+		return false;
+	XactLockTableWait(xid, search->heap, &row, XLTW_InsertIndex);
+	return true;
+}
+
+/* ---- changing ---- */
+
+static void
+switch_dimensions(Relation index, int dim)
+{
+	AnnEdit		edit;
+	AnnMeta    *meta;
+	AnnChunk   *chunk;
+	Buffer		buffer;
+	Size		at;
+
+	ann_edit_begin(&edit, index);
+	meta = (AnnMeta *) ANN_PAGE_BODY(ann_edit_add(&edit,
+												  ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
+																BUFFER_LOCK_EXCLUSIVE)));
+	buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
+	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
+	meta->dim = dim;
+	meta->code_bits = ANN_CODE_BITS(dim);
+	meta->epoch = (meta->epoch + 1) & ~ANN_EPOCH_CHANGING;
+	chunk->epoch = meta->epoch;
+	chunk->roots = InvalidBlockNumber;
+	chunk->node_page = InvalidBlockNumber;
+	chunk->leaf_capacity = 0;
+	chunk->rows = chunk->dead = 0;
+	chunk->max_norm = 0;
+	ann_edit_commit(&edit);
+}
+
+/* One try, under the lock of the change; what stands in the way goes to search. */
+static bool
+try_change(Relation index, int dim, Search *search)
+{
+	AnnChunk	chunk;
+	const AnnIndex *info = ann_index_chunk(index, 0, &chunk);
+	AnnIndex   *own;
+
+	if (info->meta.dim == 0 || (int) info->meta.dim == dim)
+		return true;
+	own = ann_index_make(&info->meta);
+	note_change(index, true);
+	search->found = false;
+	search_rows(index, own, search);
+	if (search->found)
+		note_change(index, false);
+	else
+		switch_dimensions(index, dim);
+	pfree(own);
+	return !search->found;
+}
+
+bool
+ann_dimensions_change(Relation index, Relation heap, int dim)
+{
+	int			fixed = ann_options(index)->dimensions;
+	Search		search;
+
+	if (fixed != 0 && fixed != dim)
+		return false;
+	search.heap = heap;
+	InitNonVacuumableSnapshot(search.snapshot, GlobalVisTestFor(heap));
+	for (;;)
+	{
+		bool		changed;
+
+		lock_change(index, ExclusiveLock);
+		changed = try_change(index, dim, &search);
+		unlock_change(index, ExclusiveLock);
+		if (changed)
+			return true;
+		if (!wait_for_row(&search))
+			return false;
+	}
+}

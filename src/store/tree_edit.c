@@ -1,0 +1,408 @@
+/*
+ * tree_edit.c
+ *	  Trees that change: leaves divided and joined, in single edits.
+ *
+ * What a scan has read of a tree stays good or turns out stale: a node's slot
+ * is changed in place, a slot that is freed is empty before it is used again,
+ * and leaves are known by their generation.
+ */
+#include "postgres.h"
+
+#include "algo/forest.h"
+#include "storage/lmgr.h"
+#include "store/tree_edit.h"
+
+bool
+ann_leaf_try_claim(Relation index, AnnLeafId leaf)
+{
+	return ConditionalLockPage(index, leaf.first, ExclusiveLock);
+}
+
+void
+ann_leaf_claim(Relation index, AnnLeafId leaf)
+{
+	LockPage(index, leaf.first, ExclusiveLock);
+}
+
+void
+ann_leaf_unclaim(Relation index, AnnLeafId leaf)
+{
+	UnlockPage(index, leaf.first, ExclusiveLock);
+}
+
+/* ---- nodes ---- */
+
+static AnnNode *
+node_slot(const AnnIndex *info, Page page, int slot)
+{
+	return (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
+}
+
+static bool
+is_entry_of(const AnnNode *node, AnnLeafId leaf)
+{
+	return node->kind == ANN_NODE_LEAF && node->u.leaf.first == leaf.first &&
+		node->u.leaf.generation == leaf.generation;
+}
+
+/*
+ * Lock the page of a node that the caller has read before.  False if the page
+ * has been freed since.
+ */
+static bool
+lock_node(Relation index, const AnnIndex *info, AnnNodeRef ref, Buffer *buffer)
+{
+	if (ref.slot >= info->nodes_per_page ||
+		!ann_page_try_read(index, ref.block, ANN_PAGE_NODE, BUFFER_LOCK_EXCLUSIVE, buffer))
+		return false;
+	if ((uint16) ANN_PAGE_TAIL(BufferGetPage(*buffer))->generation == ref.generation)
+		return true;
+	UnlockReleaseBuffer(*buffer);
+	return false;
+}
+
+/* Pages of nodes that belong to an edit. */
+typedef struct NodePages
+{
+	AnnEdit    *edit;
+	int			count;
+	Page		page[MAX_GENERIC_XLOG_PAGES];
+	BlockNumber block[MAX_GENERIC_XLOG_PAGES];
+} NodePages;
+
+static Page
+add_node_page(NodePages *pages, Buffer buffer)
+{
+	pages->block[pages->count] = BufferGetBlockNumber(buffer);
+	pages->page[pages->count] = ann_edit_add(pages->edit, buffer);
+	return pages->page[pages->count++];
+}
+
+/* The page of a ref in the edit, to which it is added unless it is there. */
+static Page
+get_node_page(NodePages *pages, BlockNumber block)
+{
+	for (int i = 0; i < pages->count; i++)
+	{
+		if (pages->block[i] == block)
+			return pages->page[i];
+	}
+	return add_node_page(pages, ann_page_read(pages->edit->index, block, ANN_PAGE_NODE,
+											  BUFFER_LOCK_EXCLUSIVE));
+}
+
+/* Put a node into a free slot of the pages in the edit, if there is one. */
+static bool
+put_into_pages(const AnnIndex *info, NodePages *pages, const AnnNode *node,
+			   AnnNodeRef *ref)
+{
+	for (int i = 0; i < pages->count; i++)
+	{
+		for (int slot = 0; slot < info->nodes_per_page; slot++)
+		{
+			if (node_slot(info, pages->page[i], slot)->kind != ANN_NODE_NONE)
+				continue;
+			memcpy(node_slot(info, pages->page[i], slot), node, info->node_size);
+			ref->block = pages->block[i];
+			ref->slot = (uint16) slot;
+			ref->generation = (uint16) ANN_PAGE_TAIL(pages->page[i])->generation;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Put a node somewhere: near its parent if that has room, else on the page that
+ * the hint says, else on a new one, which is the next hint.
+ */
+static AnnNodeRef
+place_node(const AnnIndex *info, NodePages *pages, uint32 chunk,
+		   const AnnNode *node, BlockNumber *hint, bool *is_new)
+{
+	AnnNodeRef	ref;
+	Buffer		buffer;
+
+	if (put_into_pages(info, pages, node, &ref))
+		return ref;
+	if (*hint != InvalidBlockNumber && *hint != pages->block[0] &&
+		ann_page_try_lock(pages->edit->index, *hint, ANN_PAGE_NODE, &buffer))
+	{
+		if (ANN_PAGE_TAIL(BufferGetPage(buffer))->chunk == chunk)
+			add_node_page(pages, buffer);
+		else
+			UnlockReleaseBuffer(buffer);
+		*hint = InvalidBlockNumber;
+		if (put_into_pages(info, pages, node, &ref))
+			return ref;
+	}
+	pages->page[pages->count] = ann_edit_new(pages->edit, ANN_PAGE_NODE, chunk,
+											 &pages->block[pages->count]);
+	pages->count++;
+	*hint = pages->block[pages->count - 1];
+	*is_new = true;
+	put_into_pages(info, pages, node, &ref);
+	return ref;
+}
+
+/* Remember a page of nodes that has room. */
+static void
+set_node_page(Relation index, uint32 chunk, BlockNumber block)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(index, chunk, BUFFER_LOCK_EXCLUSIVE, &at);
+	AnnEdit		edit;
+
+	ann_edit_begin(&edit, index);
+	((AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at))->node_page = block;
+	ann_edit_commit(&edit);
+}
+
+/* Add the first page of a leaf that goes to the edit; what follows it is returned. */
+static BlockNumber
+free_first(AnnEdit *edit, Buffer first)
+{
+	Page		page = ann_edit_add(edit, first);
+	BlockNumber next = ANN_PAGE_TAIL(page)->next;
+
+	ann_edit_free(page);
+	return next;
+}
+
+/* The edit has been committed: tell the map, and free what is left of a leaf. */
+static void
+free_others(Relation index, AnnLeafId old, BlockNumber next)
+{
+	ann_room_record(index, old.first, ANN_PAGE_FREE, 0);
+	ann_leaf_free(index, old, next);
+}
+
+/* ---- one leaf ---- */
+
+/*
+ * Lock the page of the entry of a leaf; false if it is not there, and then the
+ * leaf's first page is unlocked.
+ */
+static bool
+lock_entry(Relation index, const AnnIndex *info, AnnNodeRef ref, AnnLeafId old,
+		   Buffer old_first, Buffer *buffer)
+{
+	if (lock_node(index, info, ref, buffer))
+	{
+		if (is_entry_of(node_slot(info, BufferGetPage(*buffer), ref.slot), old))
+			return true;
+		UnlockReleaseBuffer(*buffer);
+	}
+	UnlockReleaseBuffer(old_first);
+	return false;
+}
+
+bool
+ann_tree_split_leaf(Relation index, const AnnIndex *info, uint32 chunk,
+					AnnNodeRef ref, AnnLeafId old, Buffer old_first,
+					AnnNode *split, AnnNode *const child[2], BlockNumber hint)
+{
+	AnnEdit		edit;
+	NodePages	pages;
+	BlockNumber next;
+	Buffer		buffer;
+	Page		page;
+	bool		is_new = false;
+
+	if (!lock_entry(index, info, ref, old, old_first, &buffer))
+		return false;
+	ann_edit_begin(&edit, index);
+	next = free_first(&edit, old_first);
+	pages.edit = &edit;
+	pages.count = 0;
+	page = add_node_page(&pages, buffer);
+
+	/* where a page has one node, either child takes one, and no hint is of use */
+	if (info->nodes_per_page == 1)
+		hint = InvalidBlockNumber;
+	for (int side = 0; side < 2; side++)
+		split->u.split.child[side] = place_node(info, &pages, chunk, child[side],
+												&hint, &is_new);
+	memcpy(node_slot(info, page, ref.slot), split, info->node_size);
+	ann_edit_commit(&edit);
+	if (is_new)
+		set_node_page(index, chunk, hint);
+	free_others(index, old, next);
+	return true;
+}
+
+bool
+ann_tree_replace_leaf(Relation index, const AnnIndex *info, AnnNodeRef ref,
+					  AnnLeafId old, Buffer old_first, const AnnNode *node)
+{
+	AnnEdit		edit;
+	BlockNumber next;
+	Buffer		buffer;
+
+	if (!lock_entry(index, info, ref, old, old_first, &buffer))
+		return false;
+	ann_edit_begin(&edit, index);
+	next = free_first(&edit, old_first);
+	memcpy(node_slot(info, ann_edit_add(&edit, buffer), ref.slot), node, info->node_size);
+	ann_edit_commit(&edit);
+	free_others(index, old, next);
+	return true;
+}
+
+/* ---- two children ---- */
+
+/* Is this a split with these children? */
+static bool
+is_split_of(const AnnNode *node, const AnnNodeRef child[2])
+{
+	return node->kind == ANN_NODE_SPLIT &&
+		memcmp(node->u.split.child, child, 2 * sizeof(AnnNodeRef)) == 0;
+}
+
+/* Lock the page of a split; false if it is not there with these children. */
+static bool
+lock_split(Relation index, const AnnIndex *info, AnnNodeRef parent,
+		   const AnnNodeRef child[2], Buffer *buffer)
+{
+	if (!lock_node(index, info, parent, buffer))
+		return false;
+	if (is_split_of(node_slot(info, BufferGetPage(*buffer), parent.slot), child))
+		return true;
+	UnlockReleaseBuffer(*buffer);
+	return false;
+}
+
+/* Empty a slot, and free its page if that was the last. */
+static void
+drop_node(Relation index, const AnnIndex *info, AnnNodeRef ref)
+{
+	AnnEdit		edit;
+	Buffer		buffer;
+	Page		page;
+	bool		empty = true;
+
+	if (!lock_node(index, info, ref, &buffer))
+		return;
+	ann_edit_begin(&edit, index);
+	page = ann_edit_add(&edit, buffer);
+	memset(node_slot(info, page, ref.slot), 0, info->node_size);
+	for (int slot = 0; slot < info->nodes_per_page; slot++)
+		empty &= node_slot(info, page, slot)->kind == ANN_NODE_NONE;
+	if (empty)
+		ann_edit_free(page);
+	ann_edit_commit(&edit);
+	if (empty)
+		ann_room_note(index, ref.block, ANN_PAGE_FREE, 0);
+}
+
+bool
+ann_tree_join_leaves(Relation index, const AnnIndex *info, AnnNodeRef parent,
+					 const AnnNodeRef child[2], const AnnLeafId old[2],
+					 const Buffer old_first[2], const AnnNode *node)
+{
+	AnnEdit		edit;
+	BlockNumber next[2];
+	Buffer		buffer;
+
+	if (!lock_split(index, info, parent, child, &buffer))
+	{
+		UnlockReleaseBuffer(old_first[0]);
+		UnlockReleaseBuffer(old_first[1]);
+		return false;
+	}
+	ann_edit_begin(&edit, index);
+	for (int i = 0; i < 2; i++)
+		next[i] = free_first(&edit, old_first[i]);
+	memcpy(node_slot(info, ann_edit_add(&edit, buffer), parent.slot), node, info->node_size);
+	ann_edit_commit(&edit);
+	for (int i = 0; i < 2; i++)
+	{
+		free_others(index, old[i], next[i]);
+		drop_node(index, info, child[i]);
+	}
+	return true;
+}
+
+bool
+ann_tree_drop_leaf(Relation index, const AnnIndex *info, AnnNodeRef parent,
+				   const AnnNodeRef child[2], int other, AnnLeafId empty,
+				   Buffer empty_first)
+{
+	AnnEdit		edit;
+	NodePages	pages;
+	BlockNumber next;
+	AnnNode    *node;
+	AnnNode    *upper;
+	Buffer		buffer;
+
+	if (!lock_split(index, info, parent, child, &buffer))
+	{
+		UnlockReleaseBuffer(empty_first);
+		return false;
+	}
+	ann_edit_begin(&edit, index);
+	pages.edit = &edit;
+	pages.count = 0;
+	next = free_first(&edit, empty_first);
+	upper = node_slot(info, add_node_page(&pages, buffer), parent.slot);
+	node = node_slot(info, get_node_page(&pages, child[other].block), child[other].slot);
+	memcpy(upper, node, info->node_size);
+
+	/* in the same edit, or a scan would find what is below it twice */
+	memset(node, 0, info->node_size);
+	ann_edit_commit(&edit);
+	free_others(index, empty, next);
+	drop_node(index, info, child[1 - other]);
+	drop_node(index, info, child[other]);
+	return true;
+}
+
+/* ---- counters, pages ---- */
+
+void
+ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef ref,
+				  AnnLeafId leaf, uint32 rows)
+{
+	AnnEdit		edit;
+	Buffer		buffer;
+
+	if (!lock_node(index, info, ref, &buffer))
+		return;
+	if (!is_entry_of(node_slot(info, BufferGetPage(buffer), ref.slot), leaf))
+	{
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+	ann_edit_begin(&edit, index);
+	node_slot(info, ann_edit_add(&edit, buffer), ref.slot)->u.leaf.rows = rows;
+	ann_edit_commit(&edit);
+}
+
+void
+ann_tree_free_page(Relation index, BlockNumber block)
+{
+	AnnEdit		edit;
+	Buffer		buffer;
+
+	if (!ann_page_try_read(index, block, ANN_PAGE_NODE, BUFFER_LOCK_EXCLUSIVE, &buffer))
+		return;
+	ann_edit_begin(&edit, index);
+	ann_edit_free(ann_edit_add(&edit, buffer));
+	ann_edit_commit(&edit);
+	ann_room_note(index, block, ANN_PAGE_FREE, 0);
+}
+
+void
+ann_chunk_add_rows(Relation index, uint32 chunk, uint32 rows)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(index, chunk, BUFFER_LOCK_EXCLUSIVE, &at);
+	AnnChunk   *entry;
+	AnnEdit		edit;
+
+	ann_edit_begin(&edit, index);
+	entry = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
+	entry->rows += rows;
+	entry->leaf_capacity = Max(entry->leaf_capacity, ann_leaf_capacity((double) entry->rows));
+	ann_edit_commit(&edit);
+}
