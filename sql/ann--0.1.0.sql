@@ -164,3 +164,8 @@ CREATE FUNCTION ann_chunks(index regclass,
 	OUT rows bigint, OUT dead bigint, OUT leaf_capacity integer)
 	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION ann_chunks(regclass) IS 'the sub-indexes that an index consists of';
+
+CREATE FUNCTION ann_check(index regclass, heap boolean DEFAULT false)
+	RETURNS TABLE (block bigint, "offset" integer, code text, problem text)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION ann_check(regclass, boolean) IS 'what is wrong with an index, or with it and its table';

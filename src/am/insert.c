@@ -157,7 +157,14 @@ append_row(Insert *i, int tree, AnnElementRef element)
 
 	while (!ann_leaf_append(i->at.index, &i->info, i->at.number, i->leaf.leaf, element,
 							i->code, &i->factors, &fill))
+	{
+		AnnLeafId	gone = i->leaf.leaf;
+
+		/* a leaf goes in the same edit as its entry */
 		find_leaf(i, tree);
+		if (ann_same_leaf(gone, i->leaf.leaf))
+			ann_leaf_corrupted(i->at.index, gone);
+	}
 	if (fill.new_block)
 		count_block(i, tree, fill.rows);
 	if (fill.rows > Max(i->at.chunk.leaf_capacity, fill.split_at))
@@ -222,9 +229,11 @@ insert_vector(Insert *i, const AnnVector *vector)
 	if (join_equal(i))
 		return;
 	ref = ann_element_add(i->at.index, info, i->at.number, i->element);
-	for (int tree = 0; tree < (int) info->meta.trees; tree++)
+
+	/* the first tree last: what join_equal finds there is in all others, too */
+	for (int tree = (int) info->meta.trees - 1; tree >= 0; tree--)
 	{
-		if (tree > 0)
+		if (info->meta.trees > 1)
 			find_leaf(i, tree);
 		append_row(i, tree, ref);
 	}
@@ -271,8 +280,9 @@ prepare(Insert *i, ArrayType *array, AnnVector *vector)
 			continue;
 		}
 
-		/* its own: dividing a leaf may read catalogs, which may take the cache away */
-		i->info = *ann_index_make(&info->meta);
+		/* where dividing a leaf reads the table, the cache may be taken away */
+		i->info = info->meta.scalar == ANN_SCALAR_NONE
+			? *ann_index_make(&info->meta) : *info;
 		i->info.max_norm = i->at.chunk.max_norm;
 		i->at.info = &i->info;
 		return;

@@ -6,6 +6,7 @@
 
 #include "access/genam.h"
 #include "algo/distance.h"
+#include "am/inspect.h"
 #include "am/opclass.h"
 #include "catalog/index.h"
 #include "compat.h"
@@ -17,12 +18,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/*
- * Open an index of ours for reading.  The caller must be allowed to read the
- * table.
- */
-static Relation
-open_index(Oid oid)
+Relation
+ann_open_index(Oid oid)
 {
 	Relation	index = index_open(oid, AccessShareLock);
 	Oid			heap = index->rd_index->indrelid;
@@ -109,7 +106,7 @@ PG_FUNCTION_INFO_V1(ann_index_info);
 Datum
 ann_index_info(PG_FUNCTION_ARGS)
 {
-	Relation	index = open_index(PG_GETARG_OID(0));
+	Relation	index = ann_open_index(PG_GETARG_OID(0));
 	AnnMeta		meta = ann_index(index)->meta;
 	PageCounts	counts = count_pages(index);
 	AnnOpclass	opclass = ann_opclass(index);
@@ -154,7 +151,7 @@ PG_FUNCTION_INFO_V1(ann_chunks);
 Datum
 ann_chunks(PG_FUNCTION_ARGS)
 {
-	Relation	index = open_index(PG_GETARG_OID(0));
+	Relation	index = ann_open_index(PG_GETARG_OID(0));
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	uint32		chunks = ann_index(index)->meta.chunks;
 

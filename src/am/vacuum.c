@@ -324,6 +324,7 @@ static Subtree
 vacuum_node(Cleanup *c, AnnNodeRef ref)
 {
 	AnnNode    *node = palloc(c->at.info->node_size);
+	AnnLeafId	gone = {InvalidBlockNumber, 0};
 	Subtree		result = {false};
 
 	check_stack_depth();
@@ -339,6 +340,8 @@ vacuum_node(Cleanup *c, AnnNodeRef ref)
 			result = vacuum_split(c, ref, node);
 			break;
 		}
+		if (ann_same_leaf(leaf, gone))
+			ann_leaf_corrupted(c->at.index, leaf);
 		ann_leaf_claim(c->at.index, leaf);
 		result.rows = vacuum_leaf(c, ref, node, &result.leaf);
 		ann_leaf_unclaim(c->at.index, leaf);
@@ -347,6 +350,7 @@ vacuum_node(Cleanup *c, AnnNodeRef ref)
 			result.is_leaf = true;
 			break;
 		}
+		gone = leaf;
 	}
 	pfree(node);
 	return result;

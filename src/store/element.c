@@ -740,7 +740,7 @@ static AnnElementRef
 add_short(Relation index, const AnnIndex *info, uint32 chunk,
 		  const AnnElement *element)
 {
-	int			slot = 0;
+	int			slot;
 	Buffer		buffer = find_slot(index, info, chunk, &slot);
 	bool		is_new = !BufferIsValid(buffer);
 	AnnElementRef ref;
@@ -751,7 +751,10 @@ add_short(Relation index, const AnnIndex *info, uint32 chunk,
 
 	ann_edit_begin(&edit, index);
 	if (is_new)
+	{
 		page = new_page(&edit, info, chunk, &block);
+		slot = 0;
+	}
 	else
 	{
 		block = BufferGetBlockNumber(buffer);

@@ -61,6 +61,13 @@ read_leaf_page(Relation index, AnnLeafId leaf, BlockNumber block, int mode,
 	return false;
 }
 
+void
+ann_leaf_corrupted(Relation index, AnnLeafId leaf)
+{
+	ann_page_corrupted(index, leaf.first, "no leaf of generation %u, though one is linked,",
+					   leaf.generation);
+}
+
 bool
 ann_leaf_lock(Relation index, AnnLeafId leaf, Buffer *buffer)
 {

@@ -18,6 +18,15 @@ typedef struct AnnLeafId
 	uint32		generation;
 } AnnLeafId;
 
+static inline bool
+ann_same_leaf(AnnLeafId a, AnnLeafId b)
+{
+	return a.first == b.first && a.generation == b.generation;
+}
+
+/* Raise ERRCODE_INDEX_CORRUPTED: the leaf has an entry, but is not there. */
+pg_noreturn extern void ann_leaf_corrupted(Relation index, AnnLeafId leaf);
+
 /*
  * Called for each block of a leaf, with its page locked share: to be quick, to
  * read no page, and to keep no pointer.

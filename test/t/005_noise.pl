@@ -92,7 +92,7 @@ foreach my $index (@indexes)
 {
 	my @pages = unpack('(a' . BLOCK . ')*', slurp_file($index->{path}));
 	my %of_kind;
-	push @{ $of_kind{ unpack('S', substr($pages[$_], BLOCK - 4, 2)) } }, $_ foreach 0 .. $#pages;
+	push @{ $of_kind{ unpack('C', substr($pages[$_], BLOCK - 4, 1)) } }, $_ foreach 0 .. $#pages;
 	my @kinds = sort { $a <=> $b } keys %of_kind;
 	my $kind = $kinds[ $turn{ $index->{template} }++ % @kinds ];
 	my $n = $of_kind{$kind}->[random(scalar @{ $of_kind{$kind} })];
@@ -120,11 +120,13 @@ foreach my $index (@indexes)
 			SELECT count(*) FROM (SELECT id FROM $table ORDER BY vec <-> $vector) s;
 			SELECT count(*) FROM (SELECT id FROM $table ORDER BY vec <-> NULL::real[]) s;
 			INSERT INTO $table SELECT -i, (SELECT array_agg((i % 7 + j % 5) / 10.0) FROM generate_series(1, $dim) j) FROM generate_series(1, 40) i;
-			INSERT INTO $table VALUES (-41, NULL);
+			INSERT INTO $table SELECT -i, (SELECT array_agg(sin(i * j)) FROM generate_series(1, $dim) j) FROM generate_series(41, 240) i WHERE $dim < 100;
+			INSERT INTO $table VALUES (-241, NULL);
 			DELETE FROM $table WHERE id % 3 = 0;
 			VACUUM (INDEX_CLEANUP on) $table;
 			SELECT count(*) FROM ann_index_info('${table}_index');
 			SELECT count(*) FROM ann_chunks('${table}_index');
+			SELECT count(*) FROM ann_check('${table}_index', true);
 			SELECT 'end';
 		}, stdout => \$out, stderr => \$err, on_error_stop => 0);
 	my @bad = grep { !/^psql:\S+ ERROR:  XX00[12]: / } grep { /ERROR|FATAL|PANIC|connection/ } split /\n/, $err;
@@ -135,7 +137,8 @@ foreach my $index (@indexes)
 	is($node->safe_psql('postgres', qq{
 			REINDEX INDEX ${table}_index;
 			SET enable_seqscan = off;
-			SELECT count(*) = (SELECT count(*) FROM $table) FROM (SELECT id FROM $table ORDER BY vec <-> $vector) s}), 't', "$table: REINDEX repairs");
+			SELECT count(*) = (SELECT count(*) FROM $table) FROM (SELECT id FROM $table ORDER BY vec <-> $vector) s
+				WHERE NOT EXISTS (SELECT FROM ann_check('${table}_index', true))}), 't', "$table: REINDEX repairs");
 }
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP:|AddressSanitizer|runtime error/, 'no crash');
 $node->stop;

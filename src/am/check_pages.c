@@ -1,0 +1,517 @@
+/*
+ * check_pages.c
+ *	  ann_check: metapage, directory, elements, and every page of the file.
+ *
+ * Pages are copied, so that no lock is held while one thing is compared with
+ * another.  See check.c for the codes.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "algo/forest.h"
+#include "am/check.h"
+#include "am/opclass.h"
+#include "miscadmin.h"
+#include "store/element.h"
+#include "utils/memutils.h"
+
+
+/* ---- Metapage ----------------------------------------------------------- */
+
+bool
+ann_check_read_meta(AnnCheck *check, AnnMeta *meta)
+{
+	PGAlignedBlock copy;
+
+	if (ann_check_linked(check, ANN_META_BLOCK, ANN_PAGE_META, 0, &copy) != NULL ||
+		ann_page_used((Page) copy.data) < sizeof(AnnMeta))
+		return false;
+	memcpy(meta, ANN_PAGE_BODY(copy.data), sizeof(AnnMeta));
+	return true;
+}
+
+/* What is wrong with a metapage so that nothing else can be read; else NULL. */
+static const char *
+unusable_meta(const AnnMeta *meta)
+{
+	if (meta->magic != ANN_MAGIC)
+		return "the metapage is not one of ann";
+	if (meta->version != ANN_FORMAT_VERSION)
+		return "the format is of another version of ann";
+	if (meta->metric < ANN_METRIC_L2 || meta->metric > ANN_METRIC_IP)
+		return "the metric is none";
+	if (meta->scalar < ANN_SCALAR_F64 || meta->scalar > ANN_SCALAR_NONE)
+		return "the scalar kind is none";
+	if (meta->dim > ANN_MAX_DIMENSIONS)
+		return "the number of dimensions is out of range";
+	if (meta->dim > 0 && meta->code_bits != ANN_CODE_BITS(meta->dim))
+		return "the bits of a code do not go with the dimensions";
+	return NULL;
+}
+
+/* The rest of the metapage. */
+static void
+check_meta_values(AnnCheck *check)
+{
+	const AnnMeta *meta = &check->meta;
+
+	if (meta->method != ANN_METHOD_ANNOY)
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "the method is %d, which is none", meta->method);
+	if (meta->metric != ann_opclass(check->index).metric)
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "the metric is %d, that of the operator class is %d",
+						 meta->metric, (int) ann_opclass(check->index).metric);
+	if (meta->trees < 1 || meta->trees > ANN_MAX_ROOTS)
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "the number of trees is %u, which is not within 1 and %d",
+						 meta->trees, ANN_MAX_ROOTS);
+	if (meta->chunks < 1)
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta", "there are no chunks");
+	if (meta->epoch & ANN_EPOCH_CHANGING)
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "the epoch is %u, which is out of range", meta->epoch);
+}
+
+/* Read the metapage; leaves check->info NULL if it is of no use. */
+static void
+check_meta(AnnCheck *check)
+{
+	const char *problem;
+
+	check->info = NULL;
+	memset(&check->meta, 0, sizeof(AnnMeta));
+	if (!ann_check_read_meta(check, &check->meta))
+	{
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta", "there is no metapage");
+		return;
+	}
+	problem = unusable_meta(&check->meta);
+	if (problem != NULL)
+	{
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta", "%s", problem);
+		return;
+	}
+	check_meta_values(check);
+	check->info = ann_index_make(&check->meta);
+	if (check->meta.dim > 0 && (check->info->nodes_per_page < 1 ||
+								check->info->pages_per_block < 1))
+	{
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "a node of %d bytes does not fit a page", check->info->node_size);
+		check->info = NULL;
+	}
+}
+
+
+/* ---- Directory ---------------------------------------------------------- */
+
+/* Is a page of the directory on the way to itself? */
+static bool
+is_in_directory(const AnnCheck *check, BlockNumber block)
+{
+	for (uint32 i = 0; i < check->num_directory; i++)
+	{
+		if (check->directory[i] == block)
+			return true;
+	}
+	return false;
+}
+
+/* Append the entries of a page of the directory to the check's. */
+static void
+add_entries(AnnCheck *check, BlockNumber block, Page page)
+{
+	Size		used = ann_page_used(page);
+	uint32		n = (uint32) (used / sizeof(AnnChunk));
+
+	if (used % sizeof(AnnChunk) != 0 || n == 0 ||
+		(n < ANN_CHUNKS_PER_PAGE && ANN_PAGE_TAIL(page)->next != InvalidBlockNumber))
+		ann_check_report(check, block, -1, "directory",
+						 "%zu bytes of the page are in use, which are not the entries it should have",
+						 used);
+	check->directory = repalloc_huge(check->directory,
+									 sizeof(BlockNumber) * (check->num_directory + 1));
+	check->directory[check->num_directory++] = block;
+	check->chunks = repalloc_huge(check->chunks,
+								  sizeof(AnnChunk) * ((Size) check->num_chunks + n + 1));
+	memcpy(check->chunks + check->num_chunks, ANN_PAGE_BODY(page), sizeof(AnnChunk) * n);
+	check->num_chunks += n;
+}
+
+/* Read the directory, as far as it goes. */
+static void
+read_directory(AnnCheck *check)
+{
+	BlockNumber block = ANN_DIRECTORY_BLOCK;
+	PGAlignedBlock copy;
+
+	check->num_directory = check->num_chunks = 0;
+	check->directory = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(BlockNumber));
+	check->chunks = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(AnnChunk));
+	while (block != InvalidBlockNumber)
+	{
+		const char *what = ann_check_linked(check, block, ANN_PAGE_DIRECTORY, 0, &copy);
+
+		CHECK_FOR_INTERRUPTS();
+		if (what != NULL || is_in_directory(check, block))
+		{
+			ann_check_report(check, block, -1, "directory",
+							 "block %u of the directory is %s", block,
+							 what != NULL ? what : "linked twice");
+			return;
+		}
+		add_entries(check, block, (Page) copy.data);
+		block = ANN_PAGE_TAIL(copy.data)->next;
+	}
+	if (check->num_chunks != check->meta.chunks)
+		ann_check_report(check, ANN_DIRECTORY_BLOCK, -1, "directory",
+						 "the directory has %u entries, not %u as the metapage says",
+						 check->num_chunks, check->meta.chunks);
+}
+
+/* The values of an entry, but for what they lead to. */
+static void
+check_chunk(AnnCheck *check, uint32 number)
+{
+	const AnnChunk *chunk = &check->chunks[number];
+	BlockNumber block = check->directory[number / ANN_CHUNKS_PER_PAGE];
+	int			offset = number % ANN_CHUNKS_PER_PAGE;
+
+	if ((chunk->epoch & ~ANN_EPOCH_CHANGING) != check->meta.epoch)
+		ann_check_report(check, block, offset, "chunk",
+						 "chunk %u is of epoch %u, the index of %u", number,
+						 chunk->epoch & ~ANN_EPOCH_CHANGING, check->meta.epoch);
+	if (chunk->roots != InvalidBlockNumber && check->meta.dim == 0)
+		ann_check_report(check, block, offset, "chunk",
+						 "chunk %u has trees, though the dimensions are not known", number);
+	if (chunk->leaf_capacity > ann_leaf_capacity(1e18) ||
+		(chunk->leaf_capacity == 0 && chunk->roots != InvalidBlockNumber))
+		ann_check_report(check, block, offset, "chunk",
+						 "the leaves of chunk %u have room for %u rows", number,
+						 chunk->leaf_capacity);
+	if (chunk->node_page != InvalidBlockNumber &&
+		chunk->node_page >= RelationGetNumberOfBlocks(check->index))
+		ann_check_report(check, block, offset, "chunk",
+						 "chunk %u has nodes in block %u, behind the end of the file",
+						 number, chunk->node_page);
+	if (!(chunk->max_norm >= 0))
+		ann_check_report(check, block, offset, "chunk",
+						 "the largest norm of chunk %u is %g", number, chunk->max_norm);
+	if (number == 0 && chunk->first_heap_block != 0)
+		ann_check_report(check, block, offset, "chunk",
+						 "the first chunk begins with block %u of the table",
+						 chunk->first_heap_block);
+	if (number > 0 && (chunk[-1].heap_blocks == 0 ||
+					   (uint64) chunk[-1].first_heap_block + chunk[-1].heap_blocks >
+					   chunk->first_heap_block))
+		ann_check_report(check, block, offset, "chunk",
+						 "chunk %u begins within the one before it", number);
+}
+
+/* Metapage and directory together, which may change together. */
+static void
+check_head(AnnCheck *check, void *state)
+{
+	check->blocks = RelationGetNumberOfBlocks(check->index);
+	check->num_chunks = 0;
+	check_meta(check);
+	if (check->info == NULL)
+		return;
+	read_directory(check);
+	for (uint32 i = 0; i < check->num_chunks; i++)
+		check_chunk(check, i);
+}
+
+bool
+ann_check_head(AnnCheck *check)
+{
+	ann_check_confirm(check, check_head, NULL);
+	return check->info != NULL;
+}
+
+/*
+ * The blocks of the directory never change, so that an entry is found where it
+ * was.
+ */
+bool
+ann_check_read_chunk(AnnCheck *check, uint32 number, AnnChunk *chunk)
+{
+	BlockNumber block = check->directory[number / ANN_CHUNKS_PER_PAGE];
+	Size		at = number % ANN_CHUNKS_PER_PAGE * sizeof(AnnChunk);
+	PGAlignedBlock copy;
+
+	if (ann_check_linked(check, block, ANN_PAGE_DIRECTORY, 0, &copy) != NULL ||
+		ann_page_used((Page) copy.data) < at + sizeof(AnnChunk))
+		return false;
+	memcpy(chunk, ANN_PAGE_BODY(copy.data) + at, sizeof(AnnChunk));
+	return true;
+}
+
+
+/* ---- Elements ----------------------------------------------------------- */
+
+/* What an element takes of the page that it begins on. */
+static Size
+slot_size(const AnnCheck *check)
+{
+	return Min((Size) check->info->element_size, ANN_BODY_SIZE);
+}
+
+int
+ann_check_slots(AnnCheck *check, Page page)
+{
+	if (check->meta.dim == 0 || ANN_PAGE_TAIL(page)->epoch != (uint8) check->meta.epoch)
+		return 0;
+	return Min((int) (ann_page_used(page) / slot_size(check)),
+			   check->info->elements_per_page);
+}
+
+const AnnElement *
+ann_check_slot(AnnCheck *check, Page page, int slot)
+{
+	return (const AnnElement *) (ANN_PAGE_BODY(page) + slot * slot_size(check));
+}
+
+const char *
+ann_check_assemble(AnnCheck *check, Page page, int slot, AnnElement *result,
+				   BlockNumber *where)
+{
+	Size		done = slot_size(check);
+	Size		size = check->info->element_size;
+
+	memcpy(result, ann_check_slot(check, page, slot), done);
+	*where = ANN_PAGE_TAIL(page)->next;
+	while (done < size)
+	{
+		Size		part = Min(size - done, ANN_BODY_SIZE);
+		PGAlignedBlock copy;
+		const char *what;
+
+		CHECK_FOR_INTERRUPTS();
+		if (*where == InvalidBlockNumber)
+			return "missing";
+		what = ann_check_linked(check, *where, ANN_PAGE_REST, ANN_PAGE_TAIL(page)->chunk, &copy);
+		if (what == NULL && ann_page_used((Page) copy.data) < part)
+			what = "shorter than it should be";
+		if (what != NULL)
+			return what;
+		memcpy((char *) result + done, ANN_PAGE_BODY(copy.data), part);
+		*where = ANN_PAGE_TAIL(copy.data)->next;
+		done += part;
+	}
+	if (size > ANN_BODY_SIZE && *where != InvalidBlockNumber)
+		return "beyond the end of the vector";
+	return NULL;
+}
+
+/* Are all stored numbers finite? */
+static bool
+is_vector_finite(const AnnIndex *info, const AnnElement *element, float *floats)
+{
+	if (info->meta.scalar == ANN_SCALAR_NONE)
+		return true;
+	if (info->meta.scalar == ANN_SCALAR_F64)
+	{
+		for (uint32 i = 0; i < info->meta.dim; i++)
+		{
+			if (!isfinite(((const float8 *) element->vector)[i]))
+				return false;
+		}
+		return true;
+	}
+	ann_element_floats(info, element, floats);
+	for (uint32 i = 0; i < info->meta.dim; i++)
+	{
+		if (!isfinite(floats[i]))
+			return false;
+	}
+	return true;
+}
+
+/* A page of elements that is looked at. */
+typedef struct ElementWalk
+{
+	BlockNumber block;
+	int			slot;
+	Page		page;			/* a copy */
+	AnnElement *element;		/* scratch: a whole element */
+	float	   *floats;			/* scratch: its vector */
+} ElementWalk;
+
+/*
+ * The vector of a living element.  What follows its page is read later than
+ * that, and may have gone with it.
+ */
+static void
+check_vector(AnnCheck *check, ElementWalk *walk)
+{
+	BlockNumber where;
+	const char *what = ann_check_assemble(check, walk->page, walk->slot, walk->element,
+										  &where);
+
+	if (what != NULL && where == InvalidBlockNumber)
+		ann_check_report(check, walk->block, walk->slot + 1, "element_rest",
+						 "a page of the rest of the element is %s", what);
+	else if (what != NULL)
+		ann_check_report(check, walk->block, walk->slot + 1, "element_rest",
+						 "block %u of the rest of the element is %s", where, what);
+	else if (!is_vector_finite(check->info, walk->element, walk->floats))
+		ann_check_report(check, walk->block, walk->slot + 1, "element_vector",
+						 "the vector is not finite");
+}
+
+/* The same, of a page that is read again for it. */
+static void
+check_vector_again(AnnCheck *check, void *state)
+{
+	ElementWalk walk = *(ElementWalk *) state;
+	uint32		chunk = check->chunk_of[walk.block];
+	PGAlignedBlock copy;
+
+	walk.page = (Page) copy.data;
+	if (ann_check_linked(check, walk.block, ANN_PAGE_ELEMENT, chunk, &copy) == NULL &&
+		walk.slot < ann_check_slots(check, walk.page) &&
+		ItemPointerIsValid(&ann_check_slot(check, walk.page, walk.slot)->heap))
+		check_vector(check, &walk);
+}
+
+/*
+ * What is on the page itself of a living element.  A rounding error may be
+ * infinite, where doubles are beyond the range of floats.
+ */
+static void
+check_element_values(AnnCheck *check, BlockNumber block, int slot, const AnnElement *element)
+{
+	AnnScalar	scalar = check->meta.scalar;
+	bool		scaled = scalar == ANN_SCALAR_F16 || scalar == ANN_SCALAR_I8;
+
+	if (!(element->error >= 0))
+		ann_check_report(check, block, slot + 1, "element",
+						 "the rounding error is %g", element->error);
+	if (scaled ? element->exponent < -126 : element->exponent != 0)
+		ann_check_report(check, block, slot + 1, "element",
+						 "the exponent is %d", element->exponent);
+	if (ItemPointerGetBlockNumberNoCheck(&element->heap) == InvalidBlockNumber)
+		ann_check_report(check, block, slot + 1, "element", "the TID is none");
+}
+
+/* An element that has a row. */
+static void
+check_living(AnnCheck *check, ElementWalk *walk, const AnnElement *element)
+{
+	int			count;
+
+	if (check->living != NULL)
+		ann_place_set_add(check->living, walk->block, (uint16) (walk->slot + 1));
+	check_element_values(check, walk->block, walk->slot, element);
+	count = check->count;
+	check_vector(check, walk);
+	if (check->count > count)
+	{
+		ann_check_truncate(check, count);
+		ann_check_confirm(check, check_vector_again, walk);
+	}
+}
+
+/* One slot of a copied page. */
+static void
+check_slot(AnnCheck *check, ElementWalk *walk)
+{
+	const AnnElement *element = ann_check_slot(check, walk->page, walk->slot);
+	AnnListOwner owner = {.chunk = check->chunk_of[walk->block], .block = walk->block,
+		.slot = walk->slot};
+
+	if (element->state & ANN_ELEMENT_FREE)
+	{
+		if (ItemPointerIsValid(&element->heap))
+			ann_check_report(check, walk->block, walk->slot + 1, "element",
+							 "the element is free, but has a row");
+		ann_place_set_add(check->freed, walk->block, (uint16) (walk->slot + 1));
+		return;
+	}
+	if (ItemPointerIsValid(&element->heap))
+		check_living(check, walk, element);
+	if (ItemPointerIsValid(&element->more.head) || ItemPointerIsValid(&element->more.tail))
+		ann_check_list(check, &owner, true);
+}
+
+/* A copied page of elements. */
+static void
+check_elements(AnnCheck *check, ElementWalk *walk)
+{
+	Size		used = ann_page_used(walk->page);
+	int			slots = ann_check_slots(check, walk->page);
+
+	if (ANN_PAGE_TAIL(walk->page)->epoch != (uint8) check->meta.epoch || check->meta.dim == 0)
+	{
+		check->garbage = true;
+		return;
+	}
+	if (used != slots * slot_size(check))
+		ann_check_report(check, walk->block, -1, "element_slots",
+						 "%zu bytes of the page are in use, which are not %d elements",
+						 used, slots);
+	check->slots[walk->block] = (uint16) slots;
+	for (walk->slot = 0; walk->slot < slots; walk->slot++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		check_slot(check, walk);
+	}
+}
+
+
+/* ---- All pages ---------------------------------------------------------- */
+
+/* Note what a block is, and report what is nothing. */
+static int
+note_page(AnnCheck *check, BlockNumber block, PGAlignedBlock *copy)
+{
+	int			kind = ann_check_page(check, block, check->strategy, copy);
+	uint32		chunk;
+
+	if (kind < 0)
+	{
+		/* what it has been may have led to segments of TIDs */
+		check->lists_whole = false;
+		ann_check_report(check, block, -1, "page", "the page is not one of ann");
+	}
+	if (kind <= 0)
+		return kind;
+	chunk = ANN_PAGE_TAIL(copy->data)->chunk;
+	check->kind[block] = (uint8) kind;
+	check->chunk_of[block] = chunk;
+	if (check->info != NULL && kind != ANN_PAGE_FREE && chunk >= check->meta.chunks)
+		ann_check_report(check, block, -1, "page",
+						 "the page belongs to chunk %u, which is not there", chunk);
+	return kind;
+}
+
+void
+ann_check_pages(AnnCheck *check)
+{
+	PGAlignedBlock copy;
+	ElementWalk walk = {0};
+
+	check->blocks = RelationGetNumberOfBlocks(check->index);
+	check->kind = palloc_extended((Size) check->blocks + 1, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	check->slots = palloc_extended(sizeof(uint16) * ((Size) check->blocks + 1),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	check->chunk_of = palloc_extended(sizeof(uint32) * ((Size) check->blocks + 1),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	walk.page = (Page) copy.data;
+	if (check->info != NULL && check->meta.dim > 0)
+	{
+		walk.element = palloc(check->info->element_size);
+		walk.floats = palloc(sizeof(float) * check->meta.dim);
+	}
+	for (BlockNumber block = 0; block < check->blocks; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (note_page(check, block, &copy) != ANN_PAGE_ELEMENT || check->info == NULL)
+			continue;
+		walk.block = block;
+		check_elements(check, &walk);
+	}
+}
