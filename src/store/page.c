@@ -89,8 +89,11 @@ check_block(Relation index, BlockNumber block)
 	if (cache != NULL)
 		cache->known_blocks = blocks;
 	if (block >= blocks)
-		ann_page_corrupted(index, block,
-						   "a link behind its last page, %u,", blocks - 1);
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a link to block %u, behind its last one, %u",
+						RelationGetRelationName(index), block, blocks - 1),
+				 errhint("ann_check tells which block has it. Please REINDEX the index.")));
 }
 
 bool
