@@ -248,14 +248,34 @@ query_floats(const AnnScan *s)
 	return ann_source_floats(&vector, palloc(sizeof(float) * s->dim));
 }
 
+/* Add an entry to a heap, enlarged as needed. */
+static void
+push_entry(AnnFrontier *heap, float cost, uint64 item)
+{
+	if (heap->size == heap->capacity)
+	{
+		heap->capacity *= 2;
+		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
+	}
+	ann_frontier_push(heap, cost, item);
+}
+
+/* The roots to begin at. */
+static void
+push_roots(IndexScanDesc scan, AnnScan *s)
+{
+	AnnNodeRef *roots;
+	int			n = ann_roots_read(scan->indexRelation, &s->chunk, &roots);
+
+	for (int i = 0; i < n; i++)
+		push_entry(&s->frontier, 0, ANN_NODE_ITEM(roots[i]));
+}
+
 /* What the search needs of the query, and the roots to begin at. */
 static void
 start_search(IndexScanDesc scan, AnnScan *s)
 {
-	Relation	index = scan->indexRelation;
 	const AnnIndex *info = &s->info;
-	AnnNodeRef *roots;
-	int			num_roots;
 	Size		size;
 
 	s->query = ann_query_make(info, s->values);
@@ -268,11 +288,8 @@ start_search(IndexScanDesc scan, AnnScan *s)
 	s->block = palloc(info->block_size);
 	s->element = palloc(info->element_size);
 
-	num_roots = ann_roots_read(index, &s->chunk, &roots);
-	ann_frontier_init(&s->frontier, palloc(sizeof(AnnCandidate) * (num_roots + 64)),
-					  num_roots + 64);
-	for (int i = 0; i < num_roots; i++)
-		ann_frontier_push(&s->frontier, 0, ANN_NODE_ITEM(roots[i]));
+	ann_frontier_init(&s->frontier, palloc(sizeof(AnnCandidate) * 64), 64);
+	push_roots(scan, s);
 	ann_frontier_init(&s->candidates, palloc(sizeof(AnnCandidate) * 1024), 1024);
 	ann_seen_init(&s->seen, palloc(sizeof(uint64) * 4096), 4096);
 }
@@ -346,12 +363,16 @@ compare_leaves(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Find leaves, and sort those that have not been inspected. */
-static void
-gather(IndexScanDesc scan, AnnScan *s)
+/*
+ * Find leaves.  False if nodes that had been seen were not there any more: their
+ * tree has been flattened, or leaves been joined.
+ */
+static bool
+explore(IndexScanDesc scan, AnnScan *s)
 {
 	AnnCandidate next;
 	AnnLeafEntry leaf;
+	bool		complete = true;
 
 	while (s->gathered < 2 * s->to_inspect && ann_frontier_pop(&s->frontier, &next))
 	{
@@ -362,6 +383,23 @@ gather(IndexScanDesc scan, AnnScan *s)
 			add_leaf(&s->leaves, &leaf);
 			s->gathered += leaf.rows;
 		}
+		else
+			complete = false;
+	}
+	return complete;
+}
+
+/* Find leaves, and sort those that have not been inspected. */
+static void
+gather(IndexScanDesc scan, AnnScan *s)
+{
+	if (!explore(scan, s))
+	{
+		/* once more from the roots; rows that are met again do no harm */
+		ann_chunk_read(scan->indexRelation, 0, &s->chunk);
+		push_roots(scan, s);
+		s->gathered = s->inspected;
+		explore(scan, s);
 	}
 	qsort(s->leaves.entries + s->leaves.inspected,
 		  s->leaves.count - s->leaves.inspected, sizeof(AnnLeafEntry), compare_leaves);
@@ -404,17 +442,6 @@ note_seen(AnnScan *s, uint64 key)
 	return result == ANN_SEEN_NEW;
 }
 
-static void
-push_candidate(AnnScan *s, float bound, uint64 key)
-{
-	if (s->candidates.size == s->candidates.capacity)
-	{
-		s->candidates.capacity *= 2;
-		s->candidates.entries = repalloc_huge(s->candidates.entries,
-											  sizeof(AnnCandidate) * s->candidates.capacity);
-	}
-	ann_frontier_push(&s->candidates, isnan(bound) ? -FLT_MAX : bound, key);
-}
 
 static void
 inspect_block(const AnnLeafBlock *block, void *state)
@@ -437,7 +464,7 @@ inspect_block(const AnnLeafBlock *block, void *state)
 		/* the threshold may have sunk since */
 		if (bound[row] > ann_threshold_get(&s->threshold) || !note_seen(s, key))
 			continue;
-		push_candidate(s, bound[row], key);
+		push_entry(&s->candidates, isnan(bound[row]) ? -FLT_MAX : bound[row], key);
 		if (!isnan(bound[row]))
 			ann_threshold_offer(&s->threshold, 2 * estimate[row] - bound[row]);
 	}
