@@ -253,3 +253,12 @@ ann_arena_load(AnnArena *arena, BufFile *file)
 	BufFileReadExact(file, &arena->norms2[row], sizeof(float));
 	BufFileReadExact(file, &arena->refs[row], sizeof(AnnElementRef));
 }
+
+void
+ann_file_rewind(BufFile *file)
+{
+	if (BufFileSeek(file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not rewind temporary file of an index build")));
+}

@@ -86,6 +86,9 @@ extern void ann_arena_augment(AnnArena *arena);
 extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
 extern void ann_arena_load(AnnArena *arena, BufFile *file);
 
+/* Go to the beginning of a file. */
+extern void ann_file_rewind(BufFile *file);
+
 /* Bytes of a row in a file. */
 extern Size ann_arena_row_bytes(const AnnIndex *info);
 

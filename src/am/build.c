@@ -28,13 +28,17 @@
 #include "store/tids.h"
 #include "utils/memutils.h"
 
+/* So many of them are kept in memory. */
+#define KEPT_TIDS 8192
+
 /* Heap TIDs of rows without a place in a tree. */
-typedef struct TidArray
+typedef struct TidSpool
 {
-	ItemPointerData *tids;
-	int			count;
-	int			capacity;
-} TidArray;
+	uint64		count;			/* all of them */
+	BufFile    *file;			/* whole buffers */
+	ItemPointerData *buffer;	/* what is not in the file */
+	int			buffered;
+} TidSpool;
 
 typedef struct Build
 {
@@ -59,22 +63,52 @@ typedef struct Build
 	uint64		rows;			/* with a place in the trees */
 	bool		any_alive;		/* is one of them not dead? */
 	double		max_norm2;
-	TidArray	nulls;
-	TidArray	undefined;
+	TidSpool	nulls;
+	TidSpool	undefined;
 } Build;
 
 static void
-add_tid(TidArray *array, ItemPointer tid)
+add_tid(TidSpool *spool, ItemPointer tid)
 {
-	if (array->count == array->capacity)
+	if (spool->buffer == NULL)
+		spool->buffer = palloc(sizeof(ItemPointerData) * KEPT_TIDS);
+	if (spool->buffered == KEPT_TIDS)
 	{
-		array->capacity = Max(64, array->capacity * 2);
-		array->tids = array->tids == NULL
-			? palloc(sizeof(ItemPointerData) * array->capacity)
-			: repalloc_huge(array->tids, sizeof(ItemPointerData) * array->capacity);
+		if (spool->file == NULL)
+			spool->file = BufFileCreateTemp(false);
+		BufFileWrite(spool->file, spool->buffer, sizeof(ItemPointerData) * KEPT_TIDS);
+		spool->buffered = 0;
 	}
-	array->tids[array->count++] = *tid;
+	spool->buffer[spool->buffered++] = *tid;
+	spool->count++;
 }
+
+/* Read the next TIDs, those in memory first. */
+static void
+read_tids(void *state, ItemPointerData *tids, int n)
+{
+	TidSpool   *spool = state;
+	int			kept = Min(n, spool->buffered);
+
+	spool->buffered -= kept;
+	memcpy(tids, spool->buffer + spool->buffered, sizeof(ItemPointerData) * (Size) kept);
+	if (kept < n)
+		BufFileReadExact(spool->file, tids + kept, sizeof(ItemPointerData) * (Size) (n - kept));
+}
+
+/* Write the list, if there is one. */
+static void
+write_tids(AnnTidWriter *writer, TidSpool *spool, AnnTidList *list)
+{
+	if (spool->count == 0)
+		return;
+	if (spool->file != NULL)
+		ann_file_rewind(spool->file);
+	*list = ann_tids_write(writer, spool->count, read_tids, spool);
+	if (spool->file != NULL)
+		BufFileClose(spool->file);
+}
+
 
 /* Forget the vectors so far, so that others may set the dimensions. */
 static void
@@ -199,6 +233,7 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 		b->options->dimensions == 0)
 	{
 		forget_vectors(b);
+		b->index_info->ii_BrokenHotChain = true;
 		problem = ann_source_examine(array, 0, &vector);
 	}
 	if (problem != ANN_PROBLEM_NONE)
@@ -300,10 +335,8 @@ write_index(Build *b)
 
 	ann_bulk_reserve(bulk, 2);
 	tids = ann_tids_begin(bulk, 0);
-	if (b->nulls.count > 0)
-		chunk.nulls = ann_tids_write(tids, b->nulls.tids, b->nulls.count);
-	if (b->undefined.count > 0)
-		chunk.undefined = ann_tids_write(tids, b->undefined.tids, b->undefined.count);
+	write_tids(tids, &b->nulls, &chunk.nulls);
+	write_tids(tids, &b->undefined, &chunk.undefined);
 	if (b->rows > 0)
 	{
 		AnnRowSource source = {b->arena, b->spool, b->rows};

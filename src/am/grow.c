@@ -126,6 +126,25 @@ write_short_element(Grower *g, const AnnElement *element)
 	return ref;
 }
 
+/* The rows equal to another one that are left to be read. */
+typedef struct EqualRows
+{
+	const AnnArena *arena;
+	uint32		next;
+} EqualRows;
+
+static void
+read_equal(void *state, ItemPointerData *tids, int n)
+{
+	EqualRows  *equal = state;
+
+	for (int i = 0; i < n; i++)
+	{
+		tids[i] = ann_arena_element(equal->arena, equal->next)->heap;
+		equal->next = equal->arena->next_equal[equal->next];
+	}
+}
+
 /* Write the element of a row, with the heap TIDs of all rows equal to it. */
 static void
 write_element(Grower *g, uint32 row)
@@ -135,17 +154,12 @@ write_element(Grower *g, uint32 row)
 
 	if (arena->next_equal[row] != ANN_NO_ROW)
 	{
-		ItemPointerData *tids;
-		int			n = 0;
+		EqualRows	equal = {arena, arena->next_equal[row]};
+		uint64		n = 0;
 
-		for (uint32 r = arena->next_equal[row]; r != ANN_NO_ROW; r = arena->next_equal[r])
+		for (uint32 r = equal.next; r != ANN_NO_ROW; r = arena->next_equal[r])
 			n++;
-		tids = palloc_extended(sizeof(ItemPointerData) * (Size) n, MCXT_ALLOC_HUGE);
-		n = 0;
-		for (uint32 r = arena->next_equal[row]; r != ANN_NO_ROW; r = arena->next_equal[r])
-			tids[n++] = ann_arena_element(arena, r)->heap;
-		element->more = ann_tids_write(g->tids, tids, n);
-		pfree(tids);
+		element->more = ann_tids_write(g->tids, n, read_equal, &equal);
 	}
 	arena->refs[row] = g->info->element_size > ANN_BODY_SIZE
 		? write_long_element(g, element) : write_short_element(g, element);
@@ -304,21 +318,12 @@ load_single_row(Grower *g, const Part *part)
 	finish_loading(g, part);
 }
 
-static void
-rewind_file(BufFile *file)
-{
-	if (BufFileSeek(file, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not rewind temporary file of an index build")));
-}
-
 /* All rows of a part into the arena. */
 static void
 load_part(Grower *g, const Part *part)
 {
 	g->arena->count = 0;
-	rewind_file(part->file);
+	ann_file_rewind(part->file);
 	for (uint64 i = 0; i < part->rows; i++)
 		load_row(g, part);
 	finish_loading(g, part);
@@ -336,7 +341,7 @@ load_sample(Grower *g, const Part *part, uint32 wanted)
 
 	ann_random_seed(&random, g->info->meta.seed + part->rows);
 	arena->count = 0;
-	rewind_file(part->file);
+	ann_file_rewind(part->file);
 	for (uint64 left = part->rows; left > 0 && arena->count < wanted; left--)
 	{
 		load_row(g, part);
@@ -380,7 +385,7 @@ route_rows(Grower *g, const Part *part, const AnnSplitTree *tree)
 
 	for (uint32 i = 0; i < tree->leaves; i++)
 		parts[i].file = BufFileCreateTemp(false);
-	rewind_file(part->file);
+	ann_file_rewind(part->file);
 	for (uint64 i = 0; i < part->rows; i++)
 	{
 		uint32		leaf;
@@ -407,7 +412,7 @@ grow_halves(Grower *g, Part *part)
 	Part		halves[2] = {{NULL, half}, {NULL, part->rows - half}};
 
 	pfree(zero);
-	rewind_file(part->file);
+	ann_file_rewind(part->file);
 	for (int side = 0; side < 2; side++)
 	{
 		halves[side].file = BufFileCreateTemp(false);
@@ -510,7 +515,7 @@ copy_written(Grower *g)
 	Part		part = {g->written, g->elements, false};
 	BufFile    *copy = BufFileCreateTemp(false);
 
-	rewind_file(part.file);
+	ann_file_rewind(part.file);
 	for (uint64 i = 0; i < part.rows; i++)
 	{
 		load_single_row(g, &part);

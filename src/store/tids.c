@@ -816,36 +816,39 @@ write_last_segment(AnnTidWriter *writer, const ItemPointerData *tids, int n)
  * from first to last, each with the next one's number.
  */
 AnnTidList
-ann_tids_write(AnnTidWriter *writer, const ItemPointerData *tids, int n)
+ann_tids_write(AnnTidWriter *writer, uint64 n, AnnTidReader read, void *state)
 {
-	int			whole = (n - 1) / ANN_MAX_SEGMENT_TIDS;
-	int			rest = n - whole * ANN_MAX_SEGMENT_TIDS;
+	uint64		whole = (n - 1) / ANN_MAX_SEGMENT_TIDS;
+	int			rest = (int) (n - whole * ANN_MAX_SEGMENT_TIDS);
+	ItemPointerData tids[ANN_MAX_SEGMENT_TIDS];
 	AnnTidList	list;
 	BlockNumber block = InvalidBlockNumber;
 	Page		page = NULL;
 
 	Assert(n > 0);
-	list.tail = write_last_segment(writer, tids + (n - rest), rest);
+	read(state, tids, rest);
+	list.tail = write_last_segment(writer, tids, rest);
 	list.head = list.tail;
 	if (whole > 0)
 	{
 		page = new_page(writer, &block);
 		ItemPointerSet(&list.head, block, FirstOffsetNumber);
 	}
-	for (int i = 0; i < whole; i++)
+	for (uint64 i = 0; i < whole; i++)
 	{
 		ItemPointerData next = list.tail;
 		BlockNumber next_block = InvalidBlockNumber;
 		Page		next_page = NULL;
 
+		CHECK_FOR_INTERRUPTS();
 		if (i + 1 < whole)
 		{
 			next_page = new_page(writer, &next_block);
 			ItemPointerSet(&next, next_block, FirstOffsetNumber);
 		}
+		read(state, tids, ANN_MAX_SEGMENT_TIDS);
 		write_segment(page, block, tids, ANN_MAX_SEGMENT_TIDS, next);
 		ann_bulk_done(writer->bulk, block);
-		tids += ANN_MAX_SEGMENT_TIDS;
 		page = next_page;
 		block = next_block;
 	}

@@ -116,8 +116,12 @@ typedef struct AnnTidWriter AnnTidWriter;
 
 extern AnnTidWriter *ann_tids_begin(AnnBulk *bulk, uint32 chunk);
 
+/* Called for the next n TIDs of a list, of which there are as many. */
+typedef void (*AnnTidReader) (void *state, ItemPointerData *tids, int n);
+
 /* Write n > 0 TIDs as a list. */
-extern AnnTidList ann_tids_write(AnnTidWriter *writer, const ItemPointerData *tids, int n);
+extern AnnTidList ann_tids_write(AnnTidWriter *writer, uint64 n, AnnTidReader read,
+								 void *state);
 extern void ann_tids_end(AnnTidWriter *writer);
 
 #endif							/* ANN_TIDS_H */
