@@ -21,9 +21,11 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -Wshadow
 
 REGRESS = install distance norm input query_types exact planner opclass options \
-	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects
+	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects \
+	annoy_updates annoy_empty annoy_offset
 REGRESS_OPTS = --load-extension=ann
-ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently
+ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently annoy-split \
+	annoy-first-row annoy-serializable annoy-hold
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation --load-extension=ann
 TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl

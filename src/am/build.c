@@ -2,7 +2,8 @@
  * build.c
  *	  CREATE INDEX.
  *
- * The table is read once.  Each vector is checked, brought to its stored form,
+ * The table is read once.  Under L2 the first vectors wait until the centre has
+ * been taken from them.  Each vector is checked, brought to its stored form,
  * rotated, and kept as an element and a row of bytes in the arena, which has
  * maintenance_work_mem to itself; rows that it has no room for go to a
  * temporary file, and those that it had follow them.  Then grow.c makes the
@@ -13,6 +14,7 @@
 #include <math.h>
 
 #include "access/tableam.h"
+#include "algo/centre.h"
 #include "algo/forest.h"
 #include "am/arena.h"
 #include "am/grow.h"
@@ -25,8 +27,13 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "store/bulk.h"
+#include "store/centre_pages.h"
 #include "store/tids.h"
 #include "utils/memutils.h"
+
+/* Rows that the centre is taken from; fewer, if their vectors are longer. */
+#define SAMPLE_ROWS 256
+#define SAMPLE_BYTES (4 * 1024 * 1024)
 
 /* So many of them are kept in memory. */
 #define KEPT_TIDS 8192
@@ -40,6 +47,16 @@ typedef struct TidSpool
 	int			buffered;
 } TidSpool;
 
+/* The first rows, which wait for the centre. */
+typedef struct Sample
+{
+	int			count;
+	int			capacity;
+	AnnVector	first;			/* of 'vectors' */
+	char	   *vectors;		/* one behind the other */
+	ItemPointerData *tids;
+} Sample;
+
 typedef struct Build
 {
 	/* Unchanging, set at the beginning */
@@ -51,6 +68,9 @@ typedef struct Build
 
 	/* Known from the first vector on */
 	AnnMeta		meta;
+	Sample	   *sample;			/* NULL but while the centre is not known */
+
+	/* Known from then on */
 	AnnIndex   *info;			/* NULL before */
 	AnnArena   *arena;
 	AnnElement *element;		/* scratch */
@@ -110,6 +130,14 @@ write_tids(AnnTidWriter *writer, TidSpool *spool, AnnTidList *list)
 }
 
 
+static void
+free_sample(Sample *sample)
+{
+	pfree(sample->vectors);
+	pfree(sample->tids);
+	pfree(sample);
+}
+
 /* Forget the vectors so far, so that others may set the dimensions. */
 static void
 forget_vectors(Build *b)
@@ -118,6 +146,9 @@ forget_vectors(Build *b)
 		ann_arena_free(b->arena);
 	if (b->spool != NULL)
 		BufFileClose(b->spool);
+	if (b->sample != NULL)
+		free_sample(b->sample);
+	b->sample = NULL;
 	b->arena = NULL;
 	b->spool = NULL;
 	b->info = NULL;
@@ -125,17 +156,50 @@ forget_vectors(Build *b)
 	b->rows = 0;
 }
 
-/* The first vector tells the dimensions, and all that follows from them. */
+/* Dimensions and centre (NULL if none), which stays, tell all the rest. */
 static void
-set_dimensions(Build *b, int dim)
+set_centre(Build *b, const float *centre)
 {
-	b->meta.dim = dim;
-	b->meta.code_bits = ANN_CODE_BITS(dim);
 	b->info = ann_index_make(&b->meta);
+	b->info->centre = centre;
 	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024);
 	b->element = palloc0(b->info->element_size);
-	b->floats = palloc(sizeof(float) * dim);
+	b->floats = palloc(sizeof(float) * b->meta.dim);
 	b->v = ann_tree_vector_alloc(b->info);
+}
+
+static Sample *
+make_sample(const AnnVector *first)
+{
+	Sample	   *sample = palloc(sizeof(Sample));
+	Size		size = ANN_ELEMENT_SIZE(first) * first->dim;
+
+	sample->count = 0;
+	sample->capacity = (int) Max(Min(SAMPLE_BYTES / size, SAMPLE_ROWS), 1);
+	sample->vectors = palloc(size * sample->capacity);
+	sample->tids = palloc(sizeof(ItemPointerData) * sample->capacity);
+	sample->first = *first;
+	sample->first.data = sample->vectors;
+	return sample;
+}
+
+/* The first vector tells the dimensions. */
+static void
+set_dimensions(Build *b, const AnnVector *first)
+{
+	b->meta.dim = first->dim;
+	b->meta.code_bits = ANN_CODE_BITS(first->dim);
+	if (b->meta.metric == ANN_METRIC_L2)
+		b->sample = make_sample(first);
+	else
+		set_centre(b, NULL);
+}
+
+/* The dimensions that a vector must have; 0 if any will do. */
+static int
+known_dimensions(const Build *b)
+{
+	return b->meta.dim != 0 ? (int) b->meta.dim : b->options->dimensions;
 }
 
 /* Name the row in whatever error is raised about it. */
@@ -169,7 +233,7 @@ refuse_row(Build *b, ItemPointer tid, AnnProblem problem, ArrayType *array)
 	callback.arg = &row;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	ann_source_refuse(problem, array, b->meta.dim,
+	ann_source_refuse(problem, array, known_dimensions(b),
 					  RelationGetRelationName(b->index));
 }
 
@@ -199,7 +263,7 @@ spill_arena(Build *b)
 static void
 keep_vector(Build *b, ItemPointer tid, const AnnVector *vector)
 {
-	const float *floats = ann_source_floats(vector, b->floats);
+	const float *floats = ann_source_floats(vector, b->info->centre, b->floats);
 
 	ann_tree_vector_row(b->info, floats, b->v);
 	if (b->meta.metric == ANN_METRIC_COSINE && b->v->norm2 == 0 && ann_source_is_zero(vector))
@@ -216,6 +280,42 @@ keep_vector(Build *b, ItemPointer tid, const AnnVector *vector)
 	b->rows++;
 }
 
+/* The sample is complete: choose the centre, and keep the rows that waited. */
+static void
+end_sample(Build *b)
+{
+	Sample	   *sample = b->sample;
+	AnnVector	vector = sample->first;
+	float	   *centre = palloc(sizeof(float) * vector.dim);
+	double	   *scratch = palloc(sizeof(double) * sample->count);
+	bool		is_needed = ann_centre_choose(vector.data, vector.is_double, sample->count,
+											  vector.dim, scratch, centre);
+
+	b->sample = NULL;
+	set_centre(b, is_needed ? centre : NULL);
+	for (int i = 0; i < sample->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		vector.data = sample->vectors + i * ANN_ELEMENT_SIZE(&vector) * vector.dim;
+		keep_vector(b, &sample->tids[i], &vector);
+	}
+	free_sample(sample);
+	pfree(scratch);
+}
+
+/* Let a vector that has been checked wait for the centre. */
+static void
+sample_vector(Build *b, ItemPointer tid, const AnnVector *vector)
+{
+	Sample	   *sample = b->sample;
+	Size		size = ANN_ELEMENT_SIZE(vector) * vector->dim;
+
+	memcpy(sample->vectors + sample->count * size, vector->data, size);
+	sample->tids[sample->count++] = *tid;
+	if (sample->count == sample->capacity)
+		end_sample(b);
+}
+
 /*
  * Take a row of the table.  A dead one may be visible to others still, and is
  * indexed if it can be; it neither blocks the build nor decides on the number
@@ -226,7 +326,7 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	AnnVector	vector;
-	AnnProblem	problem = ann_source_examine(array, b->meta.dim, &vector);
+	AnnProblem	problem = ann_source_examine(array, known_dimensions(b), &vector);
 	MemoryContext old;
 
 	if (problem == ANN_PROBLEM_DIMENSIONS && alive && !b->any_alive &&
@@ -247,10 +347,13 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 	}
 
 	old = MemoryContextSwitchTo(GetMemoryChunkContext(b));
-	if (b->info == NULL)
-		set_dimensions(b, vector.dim);
+	if (b->meta.dim == 0)
+		set_dimensions(b, &vector);
 	b->any_alive |= alive;
-	keep_vector(b, tid, &vector);
+	if (b->sample != NULL)
+		sample_vector(b, tid, &vector);
+	else
+		keep_vector(b, tid, &vector);
 	MemoryContextSwitchTo(old);
 }
 
@@ -274,7 +377,10 @@ build_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	MemoryContextReset(b->row_context);
 }
 
-/* The metapage of an index before anything is known of its rows. */
+/*
+ * The metapage of an index before anything is known of its rows.  Dimensions that
+ * are an option are set by the first row, too, for it brings the centre.
+ */
 static AnnMeta
 initial_meta(Relation index)
 {
@@ -289,8 +395,8 @@ initial_meta(Relation index)
 	meta.trees = options->trees;
 	meta.chunks = 1;
 	meta.seed = UINT64CONST(0x616e6e6f79);
-	meta.dim = options->dimensions;
 	meta.code_bits = ANN_CODE_BITS(meta.dim);
+	meta.centre = InvalidBlockNumber;
 	return meta;
 }
 
@@ -341,6 +447,8 @@ write_index(Build *b)
 	{
 		AnnRowSource source = {b->arena, b->spool, b->rows};
 
+		if (b->info->centre != NULL)
+			b->info->meta.centre = ann_centre_write(bulk, b->info->centre, b->meta.dim);
 		chunk.leaf_capacity = ann_leaf_capacity(b->rows);
 		chunk.roots = ann_grow_chunk(b->index, b->info, bulk, tids, 0, &source,
 									 chunk.leaf_capacity, &elements);
@@ -358,6 +466,8 @@ write_index(Build *b)
 static void
 finish_rows(Build *b)
 {
+	if (b->sample != NULL)
+		end_sample(b);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
 								 b->spool ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);

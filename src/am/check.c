@@ -12,6 +12,7 @@
  * Codes, what is wrong, and what 'offset' is:
  *
  *	 meta				no metapage, or one with values out of range
+ *	 centre				the centre is missing, or not finite
  *	 directory			a page of the directory; or too few or many chunks
  *	 chunk				an entry of the directory			number in the page
  *	 page				not a page of ann, or of no chunk
@@ -224,7 +225,8 @@ ann_check_linked(AnnCheck *check, BlockNumber block, AnnPageKind kind, uint32 ch
 	static const char *const others[] = {
 		"an empty page", "a metapage", "a page of the directory", "a page of roots",
 		"a page of nodes", "a page of a leaf", "a page of elements",
-		"a page of the rest of an element", "a page of TIDs", "a free page"
+		"a page of the rest of an element", "a page of TIDs", "a page of the centre",
+		"a free page"
 	};
 	int			found;
 

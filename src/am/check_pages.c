@@ -74,6 +74,52 @@ check_meta_values(AnnCheck *check)
 						 "the epoch is %u, which is out of range", meta->epoch);
 }
 
+/*
+ * Read the centre, without which no vector can be told.  False if it is not
+ * there.
+ */
+static bool
+check_centre(AnnCheck *check)
+{
+	int			dim = check->meta.dim;
+	float	   *centre = palloc(sizeof(float) * Max(dim, 1));
+	BlockNumber block = check->meta.centre;
+
+	if (dim == 0 || block == InvalidBlockNumber)
+		return true;
+	for (int start = 0; start < dim; start += ANN_CENTRE_PER_PAGE)
+	{
+		Size		size = sizeof(float4) * Min(dim - start, ANN_CENTRE_PER_PAGE);
+		PGAlignedBlock copy;
+		const char *what = "missing";
+
+		CHECK_FOR_INTERRUPTS();
+		if (block != InvalidBlockNumber)
+			what = ann_check_linked(check, block, ANN_PAGE_CENTRE, 0, &copy);
+		if (what == NULL && ann_page_used((Page) copy.data) != size)
+			what = "of another length";
+		if (what != NULL)
+		{
+			ann_check_report(check, block != InvalidBlockNumber ? block : ANN_META_BLOCK, -1,
+							 "centre", "the centre, from element %d on, is %s", start, what);
+			return false;
+		}
+		memcpy(centre + start, ANN_PAGE_BODY(copy.data), size);
+		block = ANN_PAGE_TAIL(copy.data)->next;
+	}
+	for (int i = 0; i < dim; i++)
+	{
+		if (!isfinite(centre[i]))
+		{
+			ann_check_report(check, check->meta.centre, -1, "centre",
+							 "element %d of the centre is not finite", i);
+			return false;
+		}
+	}
+	check->info->centre = centre;
+	return true;
+}
+
 /* Read the metapage; leaves check->info NULL if it is of no use. */
 static void
 check_meta(AnnCheck *check)
@@ -102,6 +148,8 @@ check_meta(AnnCheck *check)
 						 "a node of %d bytes does not fit a page", check->info->node_size);
 		check->info = NULL;
 	}
+	else if (!check_centre(check))
+		check->info = NULL;
 }
 
 

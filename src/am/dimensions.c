@@ -20,25 +20,48 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "store/centre_pages.h"
 #include "store/element.h"
 #include "utils/snapmgr.h"
 
+/*
+ * Write a row as the centre that the metapage is about to lead to; none but
+ * under L2.  Until it does, the caller has the structure lock.
+ */
+static BlockNumber
+write_centre(Relation index, const AnnVector *row)
+{
+	float	   *floats = palloc(sizeof(float) * row->dim);
+	BlockNumber first = InvalidBlockNumber;
+
+	if (ann_index(index)->meta.metric == ANN_METRIC_L2)
+		first = ann_centre_write_live(index, ann_source_floats(row, NULL, floats), row->dim);
+	pfree(floats);
+	return first;
+}
+
+/* If another one is faster, our centre is for vacuum to find. */
 void
-ann_dimensions_set(Relation index, int dim)
+ann_dimensions_set(Relation index, const AnnVector *row)
 {
 	AnnEdit		edit;
 	AnnMeta    *meta;
+	BlockNumber centre;
 
+	ann_structure_lock(index, ShareLock);
+	centre = write_centre(index, row);
 	ann_edit_begin(&edit, index);
 	meta = (AnnMeta *) ANN_PAGE_BODY(ann_edit_add(&edit,
 												  ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
 																BUFFER_LOCK_EXCLUSIVE)));
 	if (meta->dim == 0)
 	{
-		meta->dim = dim;
-		meta->code_bits = ANN_CODE_BITS(dim);
+		meta->dim = row->dim;
+		meta->code_bits = ANN_CODE_BITS(row->dim);
+		meta->centre = centre;
 	}
 	ann_edit_commit(&edit);
+	ann_structure_unlock(index, ShareLock);
 }
 
 /* ---- the lock of the change ---- */
@@ -172,22 +195,26 @@ wait_for_row(Search *search)
 /* ---- changing ---- */
 
 static void
-switch_dimensions(Relation index, int dim)
+switch_dimensions(Relation index, const AnnVector *row)
 {
 	AnnEdit		edit;
 	AnnMeta    *meta;
 	AnnChunk   *chunk;
+	BlockNumber centre;
 	Buffer		buffer;
 	Size		at;
 
+	ann_structure_lock(index, ShareLock);
+	centre = write_centre(index, row);
 	ann_edit_begin(&edit, index);
 	meta = (AnnMeta *) ANN_PAGE_BODY(ann_edit_add(&edit,
 												  ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
 																BUFFER_LOCK_EXCLUSIVE)));
 	buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
 	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
-	meta->dim = dim;
-	meta->code_bits = ANN_CODE_BITS(dim);
+	meta->dim = row->dim;
+	meta->code_bits = ANN_CODE_BITS(row->dim);
+	meta->centre = centre;
 	meta->epoch = (meta->epoch + 1) & ~ANN_EPOCH_CHANGING;
 	chunk->epoch = meta->epoch;
 	chunk->roots = InvalidBlockNumber;
@@ -196,37 +223,38 @@ switch_dimensions(Relation index, int dim)
 	chunk->rows = chunk->dead = 0;
 	chunk->max_norm = 0;
 	ann_edit_commit(&edit);
+	ann_structure_unlock(index, ShareLock);
 }
 
 /* One try, under the lock of the change; what stands in the way goes to search. */
 static bool
-try_change(Relation index, int dim, Search *search)
+try_change(Relation index, const AnnVector *row, Search *search)
 {
 	AnnChunk	chunk;
 	const AnnIndex *info = ann_index_chunk(index, 0, &chunk);
 	AnnIndex   *own;
 
-	if (info->meta.dim == 0 || (int) info->meta.dim == dim)
+	if (info->meta.dim == 0 || (int) info->meta.dim == row->dim)
 		return true;
-	own = ann_index_make(&info->meta);
+	own = ann_index_copy(info);
 	note_change(index, true);
 	search->found = false;
 	search_rows(index, own, search);
 	if (search->found)
 		note_change(index, false);
 	else
-		switch_dimensions(index, dim);
+		switch_dimensions(index, row);
 	pfree(own);
 	return !search->found;
 }
 
 bool
-ann_dimensions_change(Relation index, Relation heap, int dim)
+ann_dimensions_change(Relation index, Relation heap, const AnnVector *row)
 {
 	int			fixed = ann_options(index)->dimensions;
 	Search		search;
 
-	if (fixed != 0 && fixed != dim)
+	if (fixed != 0 && fixed != row->dim)
 		return false;
 	search.heap = heap;
 	InitNonVacuumableSnapshot(search.snapshot, GlobalVisTestFor(heap));
@@ -235,7 +263,7 @@ ann_dimensions_change(Relation index, Relation heap, int dim)
 		bool		changed;
 
 		lock_change(index, ExclusiveLock);
-		changed = try_change(index, dim, &search);
+		changed = try_change(index, row, &search);
 		unlock_change(index, ExclusiveLock);
 		if (changed)
 			return true;

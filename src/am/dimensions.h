@@ -1,24 +1,26 @@
 /*
  * dimensions.h
  *	  The number of dimensions of an index that was created empty: taken from
- *	  its first row, and changed when no row of that is left.
+ *	  its first row, and changed when no row of that is left.  Under L2 that row
+ *	  becomes the centre, too.
  */
 #ifndef ANN_DIMENSIONS_H
 #define ANN_DIMENSIONS_H
 
 #include "postgres.h"
 
+#include "am/source.h"
 #include "store/page.h"
 
-/* Set the dimensions, unless another one has done so meanwhile. */
-extern void ann_dimensions_set(Relation index, int dim);
+/* Set the dimensions to those of a row, unless another one has done so meanwhile. */
+extern void ann_dimensions_set(Relation index, const AnnVector *row);
 
 /*
- * A row of 'dim' dimensions has come, and the index has others.  True if no
- * transaction can see a row of these any more, so that the index now has 'dim',
- * or none so far; waits for transactions that are about to add one.
+ * A row has come, and the index has other dimensions.  True if no transaction
+ * can see a row of these any more, so that the index now has those of the row, or
+ * none so far; waits for transactions that are about to add one.
  */
-extern bool ann_dimensions_change(Relation index, Relation heap, int dim);
+extern bool ann_dimensions_change(Relation index, Relation heap, const AnnVector *row);
 
 /*
  * Are the dimensions still those of 'epoch'?  To be asked by who has added a

@@ -23,6 +23,13 @@ extern AnnHeapSource *ann_heap_source_begin(Relation heap, Relation index,
 											Snapshot snapshot);
 
 /*
+ * The same for rows that are alive or may come to be: those that others are about
+ * to insert or delete, and those that our own transaction has deleted, which may
+ * be rolled back.
+ */
+extern AnnHeapSource *ann_heap_source_begin_any(Relation heap, Relation index);
+
+/*
  * The vector of the row that the snapshot sees at a heap TID; false if it sees
  * none.  Good until the next call.
  */

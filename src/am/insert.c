@@ -209,7 +209,7 @@ insert_vector(Insert *i, const AnnVector *vector)
 	AnnElementRef ref;
 
 	i->v = ann_tree_vector_alloc(info);
-	ann_tree_vector_row(info, ann_source_floats(vector, buffer), i->v);
+	ann_tree_vector_row(info, ann_source_floats(vector, info->centre, buffer), i->v);
 	if (info->meta.metric == ANN_METRIC_COSINE && i->v->norm2 == 0 && ann_source_is_zero(vector))
 	{
 		insert_aside(i->at.index, offsetof(AnnChunk, undefined), &i->tid);
@@ -270,19 +270,19 @@ prepare(Insert *i, ArrayType *array, AnnVector *vector)
 		if (!examine(index, array, dim, vector))
 		{
 			if (examine(index, array, 0, vector) && info->meta.dim != 0 &&
-				ann_dimensions_change(index, i->at.heap, vector->dim))
+				ann_dimensions_change(index, i->at.heap, vector))
 				continue;
 			ann_source_refuse(ANN_PROBLEM_DIMENSIONS, array, dim, RelationGetRelationName(index));
 		}
 		if (info->meta.dim == 0)
 		{
-			ann_dimensions_set(index, vector->dim);
+			ann_dimensions_set(index, vector);
 			continue;
 		}
 
 		/* where dividing a leaf reads the table, the cache may be taken away */
 		i->info = info->meta.scalar == ANN_SCALAR_NONE
-			? *ann_index_make(&info->meta) : *info;
+			? *ann_index_copy(info) : *info;
 		i->info.max_norm = i->at.chunk.max_norm;
 		i->at.info = &i->info;
 		return;

@@ -97,7 +97,8 @@ static int64
 other_pages(const PageCounts *counts)
 {
 	return counts->kind[ANN_PAGE_META] + counts->kind[ANN_PAGE_DIRECTORY] +
-		counts->kind[ANN_PAGE_ROOTS] + counts->kind[ANN_PAGE_TIDS];
+		counts->kind[ANN_PAGE_ROOTS] + counts->kind[ANN_PAGE_TIDS] +
+		counts->kind[ANN_PAGE_CENTRE];
 }
 
 PG_FUNCTION_INFO_V1(ann_index_info);

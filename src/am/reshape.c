@@ -20,7 +20,6 @@
 #include "port/pg_bitutils.h"
 #include "store/element.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 /* Splits of the way to a leaf, beyond those of a tree twice as deep as need be. */
 #define SPARE_DEPTH 24
@@ -36,8 +35,8 @@ typedef struct RefArray
 typedef struct Reshape
 {
 	const AnnReshape *at;
+	int			tree;
 	AnnHeapSource *source;		/* NULL where the index has the vectors */
-	SnapshotData dirty;			/* of source */
 
 	/* The rows of the old leaves, as trees see them */
 	RefArray	refs;			/* sorted */
@@ -94,10 +93,7 @@ begin(const AnnReshape *at)
 
 	r->at = at;
 	if (info->meta.scalar == ANN_SCALAR_NONE)
-	{
-		InitDirtySnapshot(r->dirty);
-		r->source = ann_heap_source_begin(at->heap, at->index, &r->dirty);
-	}
+		r->source = ann_heap_source_begin_any(at->heap, at->index);
 	r->v = ann_tree_vector_alloc(info);
 	r->element = palloc(info->element_size);
 	r->vector = palloc(sizeof(float) * info->meta.dim);
@@ -140,7 +136,7 @@ load_row(Reshape *r, AnnElementRef ref)
 		if (!ann_heap_source_vector(r->source, &r->element->heap, &vector) ||
 			vector.dim != (int) info->meta.dim)
 			return false;
-		floats = ann_source_floats(&vector, r->vector);
+		floats = ann_source_floats(&vector, info->centre, r->vector);
 		if (floats != r->vector)
 			memcpy(r->vector, floats, sizeof(float) * vector.dim);
 	}
@@ -298,6 +294,17 @@ check_interrupts(void *arg)
 }
 
 /*
+ * Trees that divide the same rows must not do it in the same way, or one of them
+ * would be of no use.
+ */
+static uint64
+split_seed(const Reshape *r)
+{
+	return r->at->info->meta.seed + ((uint64) (r->tree + 1) << 32) +
+		ItemPointerGetBlockNumberNoCheck(&r->row_refs[0]);
+}
+
+/*
  * Divide the rows, and write both leaves; false if no hyperplane divides them.
  */
 static bool
@@ -312,9 +319,9 @@ divide_rows(Reshape *r)
 	if (n < 2)
 		return false;
 	ann_splitter_init(&splitter, &r->rows, info->meta.metric == ANN_METRIC_COSINE,
-					  info->meta.seed + r->row_refs[0].ip_blkid.bi_lo, check_interrupts,
-					  NULL, n, palloc_extended(ann_splitter_size(info->tree_dim, n),
-											   MCXT_ALLOC_HUGE));
+					  split_seed(r), check_interrupts, NULL, n,
+					  palloc_extended(ann_splitter_size(info->tree_dim, n),
+									  MCXT_ALLOC_HUGE));
 	left = ann_split_rows(&splitter, order, n, &r->split);
 	if (ann_split_is_coin(&r->split))
 		return false;
@@ -361,16 +368,16 @@ divide(Reshape *r, const AnnLeafEntry *leaf, uint32 rows)
 
 /* ---- trees that have become too deep ---- */
 
-/* All entries of leaves of a tree, and the pages of its nodes. */
+/* All entries of leaves of a tree, and where all of its nodes are. */
 typedef struct Entries
 {
 	const AnnReshape *at;
 	char	   *nodes;			/* one after the other */
 	uint32		count;
 	uint32		capacity;
-	BlockNumber *pages;			/* some of them repeatedly */
-	uint32		num_pages;
-	uint32		pages_capacity;
+	AnnNodeRef *refs;
+	uint32		num_refs;
+	uint32		refs_capacity;
 } Entries;
 
 static void
@@ -389,13 +396,12 @@ collect_entries(Entries *e, AnnNodeRef ref)
 	node = (AnnNode *) (e->nodes + (Size) info->node_size * e->count);
 	if (!ann_node_read(e->at->index, info, ref, node))
 		return;
-	if (e->num_pages == e->pages_capacity)
+	if (e->num_refs == e->refs_capacity)
 	{
-		e->pages_capacity *= 2;
-		e->pages = repalloc_huge(e->pages, sizeof(BlockNumber) * e->pages_capacity);
+		e->refs_capacity *= 2;
+		e->refs = repalloc_huge(e->refs, sizeof(AnnNodeRef) * e->refs_capacity);
 	}
-	if (e->num_pages == 0 || e->pages[e->num_pages - 1] != ref.block)
-		e->pages[e->num_pages++] = ref.block;
+	e->refs[e->num_refs++] = ref;
 	if (node->kind == ANN_NODE_LEAF)
 		e->count++;
 	else
@@ -472,9 +478,9 @@ flatten_tree(const AnnReshape *at, int number)
 		return;
 	memset(&e, 0, sizeof(e));
 	e.at = at;
-	e.capacity = e.pages_capacity = 1024;
+	e.capacity = e.refs_capacity = 1024;
 	e.nodes = palloc_extended((Size) at->info->node_size * e.capacity, MCXT_ALLOC_HUGE);
-	e.pages = palloc(sizeof(BlockNumber) * e.pages_capacity);
+	e.refs = palloc(sizeof(AnnNodeRef) * e.refs_capacity);
 	if (number < ann_roots_read(at->index, &at->chunk, &roots))
 	{
 		collect_entries(&e, roots[number]);
@@ -482,8 +488,7 @@ flatten_tree(const AnnReshape *at, int number)
 		{
 			root = grow_over(&e);
 			ann_root_replace(at->index, &at->chunk, number, root);
-			for (uint32 i = 0; i < e.num_pages; i++)
-				ann_tree_free_page(at->index, e.pages[i]);
+			ann_tree_drop_nodes(at->index, at->info, e.refs, e.num_refs);
 		}
 	}
 	ann_structure_unlock(at->index, ExclusiveLock);
@@ -516,6 +521,7 @@ ann_divide_leaf(const AnnReshape *at, int tree, const AnnLeafEntry *leaf, uint32
 		{
 			Reshape    *r = begin(at);
 
+			r->tree = tree;
 			divide(r, leaf, rows);
 			end(r);
 			ann_leaf_unclaim(at->index, leaf->leaf);

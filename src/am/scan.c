@@ -224,9 +224,11 @@ static void
 check_query(IndexScanDesc scan, AnnScan *s)
 {
 	AnnVector	v = {s->dim, true, s->values};
+	int			dim = s->info.meta.dim;
 
-	ann_source_check_query(&v, s->info.meta.dim,
-						   RelationGetRelationName(scan->indexRelation));
+	if (dim == 0)
+		dim = ann_options(scan->indexRelation)->dimensions;
+	ann_source_check_query(&v, dim, RelationGetRelationName(scan->indexRelation));
 }
 
 /*
@@ -245,7 +247,7 @@ query_floats(const AnnScan *s)
 		scale = 1 / norm;
 	for (int i = 0; i < s->dim; i++)
 		scaled[i] = s->values[i] * scale;
-	return ann_source_floats(&vector, palloc(sizeof(float) * s->dim));
+	return ann_source_floats(&vector, s->info.centre, palloc(sizeof(float) * s->dim));
 }
 
 /* Add an entry to a heap, enlarged as needed. */

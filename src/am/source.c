@@ -8,11 +8,12 @@
  */
 #include "postgres.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "access/tupmacs.h"
+#include "algo/centre.h"
 #include "algo/distance.h"
+#include "algo/scalar.h"
 #include "am/source.h"
 #include "catalog/pg_type_d.h"
 #include "compat.h"
@@ -134,14 +135,14 @@ ann_source_doubles(ArrayType *array, int dim, double *values)
 }
 
 const float *
-ann_source_floats(const AnnVector *v, float *buffer)
+ann_source_floats(const AnnVector *v, const float *centre, float *buffer)
 {
-	const double *values = v->data;
-
-	if (!v->is_double)
+	if (centre != NULL)
+		ann_centred_floats(v->data, v->is_double, centre, v->dim, buffer);
+	else if (v->is_double)
+		ann_f32_encode(v->data, v->dim, buffer);
+	else
 		return v->data;
-	for (int i = 0; i < v->dim; i++)
-		buffer[i] = (float) Min(Max(values[i], -FLT_MAX), FLT_MAX);
 	return buffer;
 }
 

@@ -49,10 +49,11 @@ extern void ann_source_convert(ArrayType *array, int dim, double *values);
 extern void ann_source_doubles(ArrayType *array, int dim, double *values);
 
 /*
- * The elements as floats: as they are, or doubles rounded into 'buffer', those
- * beyond the range of float to its ends.
+ * The elements, less the centre unless NULL, as floats: as they are, or rounded
+ * into 'buffer', those beyond the range of float to its ends.
  */
-extern const float *ann_source_floats(const AnnVector *v, float *buffer);
+extern const float *ann_source_floats(const AnnVector *v, const float *centre,
+									  float *buffer);
 
 /*
  * What keeps an array from being indexed.  An index holds finite vectors of

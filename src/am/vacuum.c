@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
+#include "store/centre_pages.h"
 #include "store/element.h"
 #include "store/tids.h"
 #include "utils/memutils.h"
@@ -45,7 +46,7 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 {
 	Relation	index = info->index;
 	AnnChunk	chunk;
-	AnnIndex   *numbers = ann_index_make(&ann_index_chunk(index, 0, &chunk)->meta);
+	AnnIndex   *numbers = ann_index_copy(ann_index_chunk(index, 0, &chunk));
 	BlockNumber blocks;
 	AnnVacuum	vacuum = {0};
 
@@ -158,6 +159,7 @@ survey_page(Cleanup *c, BlockNumber block)
 		case ANN_PAGE_NODE:
 		case ANN_PAGE_LEAF:
 		case ANN_PAGE_REST:
+		case ANN_PAGE_CENTRE:
 			note->kind = tail.kind;
 			break;
 		default:
@@ -457,6 +459,7 @@ clean_trees(Cleanup *c)
 	ann_structure_unlock(c->at.index, ExclusiveLock);
 	ann_structure_lock(c->at.index, ShareLock);
 	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
+	ann_centre_visit(c->at.index, note_reached, c);
 	reach_roots(c);
 	reach_rest(c);
 	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
@@ -472,7 +475,7 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	AnnIndex   *numbers;
 
 	c.at.index = info->index;
-	numbers = ann_index_make(&ann_index_chunk(info->index, 0, &c.at.chunk)->meta);
+	numbers = ann_index_copy(ann_index_chunk(info->index, 0, &c.at.chunk));
 	numbers->max_norm = c.at.chunk.max_norm;
 	c.at.info = numbers;
 	c.strategy = info->strategy;

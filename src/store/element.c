@@ -3,15 +3,17 @@
  *	  Elements: made of vectors, measured, read, added, vacuumed, used again.
  *
  * An element that was rounded knows how much: 'error' is an upper bound of the
- * distance between its vector and the row's, so that distances come as
- * intervals.  The SQL operator computes in double, on the row's own vector, and
- * rounds as well; its rounding is within the intervals, too.
+ * distance between its vector and the row's (both less the centre, where there
+ * is one), so that distances come as intervals.  The SQL operator computes in
+ * double, on the row's own vector, and rounds as well; its rounding is within the
+ * intervals, too.
  */
 #include "postgres.h"
 
 #include <float.h>
 #include <math.h>
 
+#include "algo/centre.h"
 #include "algo/distance.h"
 #include "algo/scalar.h"
 #include "miscadmin.h"
@@ -35,6 +37,17 @@
 
 
 /* ---- Encoding ----------------------------------------------------------- */
+
+/*
+ * Are vectors stored less the centre?  Those that keep the precision of the table
+ * are not: their distances are to be the operator's to the last bit.
+ */
+static bool
+is_centred(const AnnIndex *index)
+{
+	return index->centre != NULL &&
+		(index->meta.scalar == ANN_SCALAR_F16 || index->meta.scalar == ANN_SCALAR_I8);
+}
 
 /* A part of a vector as floats: the vector itself, or rounded to 'room'. */
 static const float *
@@ -135,11 +148,19 @@ decode_part(AnnScalar scalar, const AnnElement *element, int start, int count,
 void
 ann_element_floats(const AnnIndex *index, const AnnElement *element, float *result)
 {
-	const float *floats = decode_part(index->meta.scalar, element, 0,
-									  index->meta.dim, result);
+	AnnScalar	scalar = index->meta.scalar;
+	int			dim = index->meta.dim;
+	const float *floats;
 
+	if (index->centre != NULL && !is_centred(index))
+	{
+		ann_centred_floats(element->vector, scalar == ANN_SCALAR_F64, index->centre, dim,
+						   result);
+		return;
+	}
+	floats = decode_part(scalar, element, 0, dim, result);
 	if (floats != result)
-		memcpy(result, floats, sizeof(float) * index->meta.dim);
+		memcpy(result, floats, sizeof(float) * dim);
 }
 
 
@@ -239,20 +260,15 @@ error_bound(const AnnIndex *index, const Rounding *r)
 	return round_up(error);
 }
 
-void
-ann_element_make(const AnnIndex *index, const void *vector, bool is_double,
-				 AnnElement *element)
+/* Store a vector as it is. */
+static void
+store_vector(const AnnIndex *index, const void *vector, bool is_double,
+			 AnnElement *element)
 {
 	AnnScalar	scalar = index->meta.scalar;
 	int			dim = index->meta.dim;
 	Rounding	rounding;
 
-	memset(element, 0, index->element_size);
-	ItemPointerSetInvalid(&element->heap);
-	ItemPointerSetInvalid(&element->more.head);
-	ItemPointerSetInvalid(&element->more.tail);
-	if (scalar == ANN_SCALAR_NONE)
-		return;
 	element->exponent = choose_exponent(scalar, vector, is_double, dim);
 	for (int start = 0; start < dim; start += PART_DIMENSIONS)
 		encode_part(scalar, vector, is_double, start,
@@ -263,8 +279,54 @@ ann_element_make(const AnnIndex *index, const void *vector, bool is_double,
 	element->error = error_bound(index, &rounding);
 }
 
+/* Store a vector less the centre, as floats, which may be rounded then. */
+static void
+store_centred(const AnnIndex *index, const void *vector, bool is_double,
+			  AnnElement *element)
+{
+	int			dim = index->meta.dim;
+	float	   *floats = palloc(sizeof(float) * dim);
+	double		error;
+
+	ann_centred_floats(vector, is_double, index->centre, dim, floats);
+	error = ann_centred_error(vector, is_double, index->centre, dim, floats);
+	store_vector(index, floats, false, element);
+	if (error > 0)
+		element->error = round_up((element->error + error) * (1 + DBL_EPSILON));
+	pfree(floats);
+}
+
+void
+ann_element_make(const AnnIndex *index, const void *vector, bool is_double,
+				 AnnElement *element)
+{
+	memset(element, 0, index->element_size);
+	ItemPointerSetInvalid(&element->heap);
+	ItemPointerSetInvalid(&element->more.head);
+	ItemPointerSetInvalid(&element->more.tail);
+	if (is_centred(index))
+		store_centred(index, vector, is_double, element);
+	else if (index->meta.scalar != ANN_SCALAR_NONE)
+		store_vector(index, vector, is_double, element);
+}
+
 
 /* ---- Distances ---------------------------------------------------------- */
+
+/* Where elements are less the centre, so is the query. */
+static void
+centre_query(const AnnIndex *index, AnnQuery *query)
+{
+	double	   *centred;
+
+	query->centred = NULL;
+	query->error = 0;
+	if (!is_centred(index))
+		return;
+	centred = palloc(sizeof(double) * query->dim);
+	query->error = ann_centred_doubles(query->values, index->centre, query->dim, centred);
+	query->centred = centred;
+}
 
 AnnQuery *
 ann_query_make(const AnnIndex *index, const double *values)
@@ -279,6 +341,7 @@ ann_query_make(const AnnIndex *index, const double *values)
 	query->values = values;
 	query->norm = sqrt(parts.bb);
 	query->decoded = palloc(sizeof(float) * query->dim);
+	centre_query(index, query);
 	return query;
 }
 
@@ -308,10 +371,15 @@ static double
 stored_distance(const AnnIndex *index, const AnnQuery *query,
 				const AnnElement *element)
 {
+	const float *stored;
+
 	if (index->meta.scalar == ANN_SCALAR_F64)
 		return ann_query_distance(query, element->vector, true);
-	return ann_query_distance(query, decode_part(index->meta.scalar, element, 0,
-												 query->dim, query->decoded), false);
+	stored = decode_part(index->meta.scalar, element, 0, query->dim, query->decoded);
+	if (query->centred != NULL)
+		return sqrt(ann_kernels->pair[ANN_PAIR_F32_F64].l2sq(stored, query->centred,
+															 query->dim));
+	return ann_query_distance(query, stored, false);
 }
 
 /*
@@ -370,15 +438,16 @@ ann_element_distance(const AnnIndex *index, const AnnQuery *query,
 					 const AnnElement *element, double *low, double *high)
 {
 	double		d = stored_distance(index, query, element);
+	double		error = element->error + query->error;
 
-	if (element->error == 0)
+	if (error == 0)
 		*low = *high = d;
 	else if (query->metric == ANN_METRIC_L2)
-		l2_interval(query, d, element->error, low, high);
+		l2_interval(query, d, error, low, high);
 	else if (query->metric == ANN_METRIC_COSINE)
-		cosine_interval(query, d, element->error, low, high);
+		cosine_interval(query, d, error, low, high);
 	else
-		ip_interval(query, d, element->error, low, high);
+		ip_interval(query, d, error, low, high);
 }
 
 

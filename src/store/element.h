@@ -16,7 +16,8 @@
 /*
  * Make the element of a vector of index->meta.dim elements, of type double if
  * is_double, else float, in 'element', which has index->element_size bytes.
- * Its heap TID is invalid and its list empty.  Bytes that mean nothing are
+ * Halves and bytes are of what the vector is less the centre of the index.  The
+ * heap TID is invalid and the list empty.  Bytes that mean nothing are
  * zero, so that equal vectors make equal elements.  All of the vector must be
  * finite; under cosine its distance must be defined.
  */
@@ -24,8 +25,9 @@ extern void ann_element_make(const AnnIndex *index, const void *vector,
 							 bool is_double, AnnElement *element);
 
 /*
- * The vector of an element as floats; exact but for stored doubles, which are
- * rounded.  'scalar' must not be ANN_SCALAR_NONE.
+ * The vector of an element less the centre, as trees and codes want it; exact but
+ * for doubles and differences, which are rounded.  'scalar' must not be
+ * ANN_SCALAR_NONE.
  */
 extern void ann_element_floats(const AnnIndex *index, const AnnElement *element,
 							   float *result);
@@ -37,6 +39,10 @@ typedef struct AnnQuery
 	int			dim;
 	const double *values;
 	double		norm;			/* Euclidean */
+	const double *centred;		/* values less the centre, where elements are
+								 * stored so; else NULL */
+	double		error;			/* upper bound of the distance of these from
+								 * what they should be */
 	float	   *decoded;		/* scratch: dim floats */
 } AnnQuery;
 

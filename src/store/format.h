@@ -13,6 +13,7 @@
  *	 +--------------+------------------------------------------+-----------+
  *
  *	 metapage ------- what the index is: AnnMeta
+ *	 centre --------- what vectors are stored less of: a float for each dimension
  *	 directory ------ AnnChunk, one for each chunk
  *	   roots -------- AnnNodeRef, one for each tree of the chunk
  *	     node ------- slots of one size: splits, and entries of leaves
@@ -81,6 +82,7 @@ typedef enum AnnPageKind
 	ANN_PAGE_ELEMENT,
 	ANN_PAGE_REST,
 	ANN_PAGE_TIDS,
+	ANN_PAGE_CENTRE,
 	ANN_PAGE_FREE
 } AnnPageKind;
 
@@ -126,7 +128,7 @@ typedef enum AnnScalar
  *	  20	 4		chunks		entries of the directory
  *	  24	 8		seed		of the rotation and of every random choice
  *	  32	 4		epoch		counted up when the dimensions change
- *	  36	 4		unused
+ *	  36	 4		centre		first page of the centre; invalid: it is zero
  *
  * Inserts lock it share only.
  */
@@ -143,8 +145,18 @@ typedef struct AnnMeta
 	uint32		chunks;
 	uint64		seed;
 	uint32		epoch;
-	uint32		unused;
+	BlockNumber centre;
 } AnnMeta;
+
+/*
+ * Under L2, the vectors that trees and codes see, and those of elements in fewer
+ * bits than a float, are the rows' less the centre, for data that are far from
+ * the origin (algo/centre.h).  It is as old as the dimensions, and as fixed.
+ *
+ * The body of a page of the centre is as many float4 as fit; what does not is
+ * on the next one.
+ */
+#define ANN_CENTRE_PER_PAGE ((int) (ANN_BODY_SIZE / sizeof(float4)))
 
 /*
  * Where a list of heap TIDs begins and where it is appended to; both invalid
@@ -338,7 +350,8 @@ typedef struct AnnLeafBlock
  *							and those of the rows; cosine: between the two
  *							when scaled to norm 1
  *	  12	12		more		further heap TIDs
- *	  24	 v		vector		dim elements of the scalar kind
+ *	  24	 v		vector		dim elements of the scalar kind; f16 and i8: less the
+ *							centre
  *
  * pd_lower is behind the last slot that has ever been in use.  A dead element
  * keeps its slot until vacuum has removed its codes and set ANN_ELEMENT_FREE.
@@ -379,6 +392,7 @@ StaticAssertDecl(sizeof(AnnPageTail) == 16, "AnnPageTail");
 StaticAssertDecl(ANN_BODY_SIZE == BLCKSZ - 40, "body of a page");
 StaticAssertDecl(sizeof(AnnMeta) == 40, "AnnMeta");
 StaticAssertDecl(offsetof(AnnMeta, seed) == 24, "AnnMeta.seed");
+StaticAssertDecl(offsetof(AnnMeta, centre) == 36, "AnnMeta.centre");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
 StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");

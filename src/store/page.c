@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
+#include "store/centre_pages.h"
 #include "store/page.h"
 #include "store/recent.h"
 #include "utils/memutils.h"
@@ -180,16 +181,16 @@ derive_sizes(AnnIndex *index)
 	index->pages_per_block = (index->block_size + ANN_LEAF_ROOM - 1) / ANN_LEAF_ROOM;
 }
 
-/* The struct and the rotation behind it, in one chunk of memory. */
+/* The struct, the rotation, and the centre unless NULL, in one chunk of memory. */
 static AnnIndex *
-make_index(const AnnMeta *meta, MemoryContext context)
+make_index(const AnnMeta *meta, const float *centre, MemoryContext context)
 {
 	Size		size = TYPEALIGN(16, sizeof(AnnIndex)) + 16;
+	Size		rotation_size = meta->dim != 0 ? ann_rotation_size(meta->dim) : 0;
+	Size		centre_size = centre != NULL ? sizeof(float) * meta->dim : 0;
 	AnnIndex   *index;
 
-	if (meta->dim != 0)
-		size += ann_rotation_size(meta->dim);
-	index = MemoryContextAlloc(context, size);
+	index = MemoryContextAlloc(context, size + rotation_size + centre_size);
 	memset(index, 0, sizeof(AnnIndex));
 	index->meta = *meta;
 	if (meta->dim != 0)
@@ -198,13 +199,22 @@ make_index(const AnnMeta *meta, MemoryContext context)
 		index->rotation = ann_rotation_init((void *) TYPEALIGN(16, index + 1),
 											meta->dim, meta->seed);
 	}
+	if (centre != NULL)
+		index->centre = memcpy((char *) index->rotation + rotation_size, centre,
+							   centre_size);
 	return index;
 }
 
 AnnIndex *
 ann_index_make(const AnnMeta *meta)
 {
-	return make_index(meta, CurrentMemoryContext);
+	return make_index(meta, NULL, CurrentMemoryContext);
+}
+
+AnnIndex *
+ann_index_copy(const AnnIndex *info)
+{
+	return make_index(&info->meta, info->centre, CurrentMemoryContext);
 }
 
 /* Refuse a metapage that this library cannot work with. */
@@ -226,12 +236,14 @@ check_meta(Relation index, const AnnMeta *meta)
 		meta->metric < ANN_METRIC_L2 || meta->metric > ANN_METRIC_IP ||
 		meta->scalar < ANN_SCALAR_F64 || meta->scalar > ANN_SCALAR_NONE ||
 		(meta->code_bits != 1 && meta->code_bits != 4) ||
-		meta->dim > ANN_MAX_DIMENSIONS)
+		meta->dim > ANN_MAX_DIMENSIONS ||
+		(meta->centre != InvalidBlockNumber &&
+		 (meta->dim == 0 || meta->metric != ANN_METRIC_L2)))
 		ann_page_corrupted(index, ANN_META_BLOCK, "values out of range");
 }
 
-static void
-read_meta(Relation index, AnnMeta *meta)
+void
+ann_meta_read(Relation index, AnnMeta *meta)
 {
 	Buffer		buffer = ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
 									   BUFFER_LOCK_SHARE);
@@ -241,17 +253,48 @@ read_meta(Relation index, AnnMeta *meta)
 	check_meta(index, meta);
 }
 
+/*
+ * Read the metapage and the centre that belongs to it; NULL if there is none.
+ * When the dimensions have changed meanwhile, its pages may be others'.
+ */
+static float *
+read_head(Relation index, AnnMeta *meta)
+{
+	for (;;)
+	{
+		AnnMeta		after;
+		float	   *centre;
+		bool		found;
+
+		CHECK_FOR_INTERRUPTS();
+		ann_meta_read(index, meta);
+		if (meta->centre == InvalidBlockNumber)
+			return NULL;
+		centre = palloc(sizeof(float) * meta->dim);
+		found = ann_centre_read(index, meta, centre);
+		ann_meta_read(index, &after);
+		if (after.centre == meta->centre && after.epoch == meta->epoch)
+		{
+			if (!found)
+				ann_page_corrupted(index, meta->centre, "no centre, though one is linked,");
+			return centre;
+		}
+		pfree(centre);
+	}
+}
+
 const AnnIndex *
 ann_index(Relation index)
 {
 	AnnIndex   *cache = index->rd_amcache;
 	AnnMeta		meta;
+	float	   *centre;
 
 	if (cache != NULL && cache->meta.dim != 0)
 		return cache;
 
 	/* The first row sets the dimensions, and nobody is told. */
-	read_meta(index, &meta);
+	centre = read_head(index, &meta);
 	if (cache != NULL && meta.dim == 0)
 	{
 		cache->meta = meta;
@@ -260,7 +303,9 @@ ann_index(Relation index)
 	index->rd_amcache = NULL;
 	if (cache != NULL)
 		pfree(cache);
-	index->rd_amcache = make_index(&meta, index->rd_indexcxt);
+	index->rd_amcache = make_index(&meta, centre, index->rd_indexcxt);
+	if (centre != NULL)
+		pfree(centre);
 	return index->rd_amcache;
 }
 

@@ -40,6 +40,8 @@ typedef struct AnnIndex
 	float		max_norm;		/* inner product: the M of the chunk at hand, set
 								 * by who works on it */
 	const AnnRotation *rotation;	/* behind this struct; NULL if dim is 0 */
+	const float *centre;		/* L2: dim floats, subtracted from rows and
+								 * queries; NULL if zero */
 	BlockNumber known_blocks;	/* the file has at least so many; private */
 } AnnIndex;
 
@@ -56,10 +58,16 @@ extern const AnnIndex *ann_index(Relation index);
 extern const AnnIndex *ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk);
 
 /*
- * The same from a metapage that is not on disk yet, or for longer than the
- * cache lives: one chunk in the current memory context.
+ * The same from a metapage that is not on disk yet: one chunk in the current
+ * memory context.  Without a centre, which the caller may set.
  */
 extern AnnIndex *ann_index_make(const AnnMeta *meta);
+
+/* The same for longer than the cache lives, in one chunk as well. */
+extern AnnIndex *ann_index_copy(const AnnIndex *info);
+
+/* The metapage as it is now; checked as by ann_index. */
+extern void ann_meta_read(Relation index, AnnMeta *meta);
 
 /* Bytes of a vector of 'dim' elements in a scalar kind. */
 extern Size ann_scalar_bytes(AnnScalar scalar, int dim);

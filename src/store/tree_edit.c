@@ -272,27 +272,52 @@ lock_split(Relation index, const AnnIndex *info, AnnNodeRef parent,
 	return false;
 }
 
-/* Empty a slot, and free its page if that was the last. */
+static int
+compare_blocks(const void *a, const void *b)
+{
+	BlockNumber x = ((const AnnNodeRef *) a)->block;
+	BlockNumber y = ((const AnnNodeRef *) b)->block;
+
+	return (x > y) - (x < y);
+}
+
+/* Empty slots of one page. */
 static void
-drop_node(Relation index, const AnnIndex *info, AnnNodeRef ref)
+drop_on_page(Relation index, const AnnIndex *info, const AnnNodeRef *refs, uint32 n)
 {
 	AnnEdit		edit;
 	Buffer		buffer;
 	Page		page;
 	bool		empty = true;
 
-	if (!lock_node(index, info, ref, &buffer))
+	if (!lock_node(index, info, refs[0], &buffer))
 		return;
 	ann_edit_begin(&edit, index);
 	page = ann_edit_add(&edit, buffer);
-	memset(node_slot(info, page, ref.slot), 0, info->node_size);
+	for (uint32 i = 0; i < n; i++)
+		memset(node_slot(info, page, refs[i].slot), 0, info->node_size);
 	for (int slot = 0; slot < info->nodes_per_page; slot++)
 		empty &= node_slot(info, page, slot)->kind == ANN_NODE_NONE;
 	if (empty)
 		ann_edit_free(page);
 	ann_edit_commit(&edit);
 	if (empty)
-		ann_room_note(index, ref.block, ANN_PAGE_FREE, 0);
+		ann_room_record(index, refs[0].block, ANN_PAGE_FREE, 0);
+}
+
+void
+ann_tree_drop_nodes(Relation index, const AnnIndex *info, AnnNodeRef *refs, uint32 n)
+{
+	uint32		first = 0;
+
+	qsort(refs, n, sizeof(AnnNodeRef), compare_blocks);
+	for (uint32 i = 1; i <= n; i++)
+	{
+		if (i < n && refs[i].block == refs[first].block)
+			continue;
+		drop_on_page(index, info, refs + first, i - first);
+		first = i;
+	}
 }
 
 bool
@@ -318,7 +343,7 @@ ann_tree_join_leaves(Relation index, const AnnIndex *info, AnnNodeRef parent,
 	for (int i = 0; i < 2; i++)
 	{
 		free_others(index, old[i], next[i]);
-		drop_node(index, info, child[i]);
+		drop_on_page(index, info, &child[i], 1);
 	}
 	return true;
 }
@@ -352,12 +377,12 @@ ann_tree_drop_leaf(Relation index, const AnnIndex *info, AnnNodeRef parent,
 	memset(node, 0, info->node_size);
 	ann_edit_commit(&edit);
 	free_others(index, empty, next);
-	drop_node(index, info, child[1 - other]);
-	drop_node(index, info, child[other]);
+	drop_on_page(index, info, &child[1 - other], 1);
+	drop_on_page(index, info, &child[other], 1);
 	return true;
 }
 
-/* ---- counters, pages ---- */
+/* ---- counters ---- */
 
 void
 ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef ref,
@@ -376,20 +401,6 @@ ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef ref,
 	ann_edit_begin(&edit, index);
 	node_slot(info, ann_edit_add(&edit, buffer), ref.slot)->u.leaf.rows = rows;
 	ann_edit_commit(&edit);
-}
-
-void
-ann_tree_free_page(Relation index, BlockNumber block)
-{
-	AnnEdit		edit;
-	Buffer		buffer;
-
-	if (!ann_page_try_read(index, block, ANN_PAGE_NODE, BUFFER_LOCK_EXCLUSIVE, &buffer))
-		return;
-	ann_edit_begin(&edit, index);
-	ann_edit_free(ann_edit_add(&edit, buffer));
-	ann_edit_commit(&edit);
-	ann_room_note(index, block, ANN_PAGE_FREE, 0);
 }
 
 void

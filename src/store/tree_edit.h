@@ -61,8 +61,12 @@ extern bool ann_tree_drop_leaf(Relation index, const AnnIndex *info,
 extern void ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef ref,
 							  AnnLeafId leaf, uint32 rows);
 
-/* Free pages of nodes that nothing leads to any more. */
-extern void ann_tree_free_page(Relation index, BlockNumber block);
+/*
+ * Empty the slots of nodes that nothing leads to any more, and free the pages
+ * that have no others.  Sorts the refs.
+ */
+extern void ann_tree_drop_nodes(Relation index, const AnnIndex *info,
+								AnnNodeRef *refs, uint32 n);
 
 /* Count rows that were added to a chunk; its leaves may become larger for it. */
 extern void ann_chunk_add_rows(Relation index, uint32 chunk, uint32 rows);

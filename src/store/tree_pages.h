@@ -27,7 +27,7 @@ typedef struct AnnLeafEntry
 } AnnLeafEntry;
 
 /*
- * A vector as the trees and the codes see it.
+ * A vector as the trees and the codes see it: under L2 less info->centre.
  *
  * Codes see 'rotated', info->padded floats: the vector (for cosine, scaled to
  * norm 1), rotated.  Trees see 'tree', info->tree_dim floats: its first
@@ -49,7 +49,7 @@ typedef struct AnnTreeVector
 /* Room for one; everything in the current context. */
 extern AnnTreeVector *ann_tree_vector_alloc(const AnnIndex *info);
 
-/* Make norm2 and 'rotated' of a vector of floats. */
+/* Make norm2 and 'rotated' of a vector of floats, less the centre of the index. */
 extern void ann_tree_vector_rotate(const AnnIndex *info, const float *vector,
 								   AnnTreeVector *result);
 
