@@ -234,6 +234,31 @@ END
 $$;
 SELECT type, distance.*, life(type || '_' || d || '_ops', operator, CASE type WHEN 'real' THEN 'real[]' ELSE 'float8[]' END, 'f64 f32 f16 i8 none')
 FROM (VALUES ('l2', '<->'), ('cosine', '<=>'), ('ip', '<#>')) distance(d, operator), (VALUES ('real'), ('double')) t(type);
+-- more changes than an element page tells apart (256), none of them committed
+CREATE TABLE changing (vec real[]) WITH (autovacuum_enabled = off);
+CREATE INDEX changing_vec ON changing USING annoy (vec);
+DO $$
+DECLARE
+	dim int;
+BEGIN
+	FOR i IN 1..130 LOOP
+		FOREACH dim IN ARRAY '{50, 7}'::int[] LOOP
+			BEGIN
+				INSERT INTO changing SELECT array_fill(n::real, ARRAY[dim]) FROM generate_series(1, 20) n;
+				RAISE EXCEPTION 'changed my mind';
+			EXCEPTION WHEN raise_exception THEN
+				NULL;
+			END;
+		END LOOP;
+	END LOOP;
+END
+$$;
+INSERT INTO changing SELECT array_fill(n::real, ARRAY[7]) FROM generate_series(1, 100) n;
+SELECT * FROM complete('changing', 7);
+SELECT * FROM ann_check('changing_vec', true) LIMIT 5;
+VACUUM changing;
+SELECT * FROM ann_check('changing_vec', true) LIMIT 5;
+DROP TABLE changing;
 DROP FUNCTION life(text, text, text, text), complete(regclass, int, text);
 DROP PROCEDURE wait_for_others();
 DROP TABLE items;

@@ -414,3 +414,18 @@ CALL check_items();
 DROP TABLE items, queries, sizes;
 DROP PROCEDURE check_items(), grow(float8, text), walk(text, text), hurry(text), note_size(text, int, regclass), ask(regclass);
 DROP FUNCTION compared(regclass, real[], text), recall(regclass, int), vectors(int);
+
+-- rows that their own transaction has deleted, while the leaves that they are in
+-- are divided: the index has no vectors, and the table does not tell these
+CREATE TABLE revived (id int, vec real[]) WITH (autovacuum_enabled = off);
+CREATE INDEX revived_vec ON revived USING annoy (vec) WITH (scalar = none);
+INSERT INTO revived SELECT i, ARRAY[sin(i), cos(i * 7), sin(i * 3)] FROM generate_series(1, 1000) i;
+BEGIN;
+DELETE FROM revived WHERE id <= 500;
+UPDATE revived SET vec = ARRAY[0, sin(id), 1] WHERE id > 900;
+INSERT INTO revived SELECT i, ARRAY[sin(i), cos(i * 7), sin(i * 3)] FROM generate_series(1001, 3000) i;
+ROLLBACK;
+SELECT * FROM ann_check('revived_vec', true) LIMIT 5;
+VACUUM revived;
+SELECT * FROM ann_check('revived_vec', true) LIMIT 5;
+DROP TABLE revived;

@@ -24,6 +24,9 @@
 #include "store/element.h"
 #include "utils/snapmgr.h"
 
+/* So often all pages of elements are freed; they know 256 epochs. */
+#define FREED_EPOCHS 128
+
 /*
  * Write a row as the centre that the metapage is about to lead to; none but
  * under L2.  Until it does, the caller has the structure lock.
@@ -66,14 +69,14 @@ ann_dimensions_set(Relation index, const AnnVector *row)
 
 /* ---- the lock of the change ---- */
 
-static void
-lock_change(Relation index, LOCKMODE mode)
+void
+ann_dimensions_lock(Relation index, LOCKMODE mode)
 {
 	LockPage(index, ANN_META_BLOCK, mode);
 }
 
-static void
-unlock_change(Relation index, LOCKMODE mode)
+void
+ann_dimensions_unlock(Relation index, LOCKMODE mode)
 {
 	UnlockPage(index, ANN_META_BLOCK, mode);
 }
@@ -108,8 +111,8 @@ ann_dimensions_confirm(Relation index, uint32 epoch)
 		return false;
 
 	/* whoever comes after the one that is at it now finds our row */
-	lock_change(index, ShareLock);
-	unlock_change(index, ShareLock);
+	ann_dimensions_lock(index, ShareLock);
+	ann_dimensions_unlock(index, ShareLock);
 	ann_chunk_read(index, 0, &chunk);
 	return (chunk.epoch & ~ANN_EPOCH_CHANGING) == epoch;
 }
@@ -194,6 +197,26 @@ wait_for_row(Search *search)
 
 /* ---- changing ---- */
 
+/*
+ * Pages of elements know the low byte of their epoch.  Before one comes again,
+ * free all of them: at this point no row needs any.
+ */
+static void
+free_elements(Relation index)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks; block++)
+	{
+		AnnPageTail tail;
+		Size		room;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ann_page_look(index, block, NULL, &tail, &room) && tail.kind == ANN_PAGE_ELEMENT)
+			ann_page_reclaim(index, block, ANN_PAGE_ELEMENT, tail.generation);
+	}
+}
+
 static void
 switch_dimensions(Relation index, const AnnVector *row)
 {
@@ -204,6 +227,8 @@ switch_dimensions(Relation index, const AnnVector *row)
 	Buffer		buffer;
 	Size		at;
 
+	if ((ann_index(index)->meta.epoch + 1) % FREED_EPOCHS == 0)
+		free_elements(index);
 	ann_structure_lock(index, ShareLock);
 	centre = write_centre(index, row);
 	ann_edit_begin(&edit, index);
@@ -262,9 +287,9 @@ ann_dimensions_change(Relation index, Relation heap, const AnnVector *row)
 	{
 		bool		changed;
 
-		lock_change(index, ExclusiveLock);
+		ann_dimensions_lock(index, ExclusiveLock);
 		changed = try_change(index, row, &search);
-		unlock_change(index, ExclusiveLock);
+		ann_dimensions_unlock(index, ExclusiveLock);
 		if (changed)
 			return true;
 		if (!wait_for_row(&search))

@@ -22,6 +22,10 @@ extern void ann_dimensions_set(Relation index, const AnnVector *row);
  */
 extern bool ann_dimensions_change(Relation index, Relation heap, const AnnVector *row);
 
+/* The lock of the change: exclusively it is taken by ann_dimensions_change. */
+extern void ann_dimensions_lock(Relation index, LOCKMODE mode);
+extern void ann_dimensions_unlock(Relation index, LOCKMODE mode);
+
 /*
  * Are the dimensions still those of 'epoch'?  To be asked by who has added a
  * row: if not, what was added is lost.

@@ -23,11 +23,10 @@ extern AnnHeapSource *ann_heap_source_begin(Relation heap, Relation index,
 											Snapshot snapshot);
 
 /*
- * The same for rows that are alive or may come to be: those that others are about
- * to insert or delete, and those that our own transaction has deleted, which may
- * be rolled back.
+ * The same for rows that are alive to us, or that others are about to insert or
+ * delete.
  */
-extern AnnHeapSource *ann_heap_source_begin_any(Relation heap, Relation index);
+extern AnnHeapSource *ann_heap_source_begin_dirty(Relation heap, Relation index);
 
 /*
  * The vector of the row that the snapshot sees at a heap TID; false if it sees

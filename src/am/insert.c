@@ -146,7 +146,7 @@ count_block(Insert *i, int tree, uint32 rows)
 {
 	ann_tree_set_rows(i->at.index, &i->info, i->leaf.node, i->leaf.leaf, rows);
 	if (tree == 0)
-		ann_chunk_add_rows(i->at.index, i->at.number, ANN_BLOCK_ROWS);
+		ann_chunk_add_rows(i->at.index, &i->info, i->at.number, ANN_BLOCK_ROWS);
 }
 
 /* Append the row to its leaf of a tree, which find_leaf has found. */
@@ -186,18 +186,22 @@ stored_vector(Insert *i, const float *floats)
 	return v;
 }
 
-/* The trees of the chunk, which its first row plants. */
-static void
+/*
+ * The trees of the chunk, which its first row plants.  False if the dimensions
+ * have changed.
+ */
+static bool
 need_trees(Insert *i)
 {
 	if (i->at.chunk.roots != InvalidBlockNumber)
-		return;
+		return true;
 	i->info.max_norm = NORM_RESERVE * (float) sqrt(i->v->norm2);
 	ann_tree_vector_project_row(&i->info, i->v);
 	ann_plant_trees(i->at.index, &i->info, i->at.number, i->v);
 	ann_chunk_read(i->at.index, i->at.number, &i->at.chunk);
 	i->info.max_norm = i->at.chunk.max_norm;
 	ann_tree_vector_project_row(&i->info, i->v);
+	return ann_is_epoch(&i->at.chunk, &i->info);
 }
 
 /* Add a vector that has been checked. */
@@ -224,7 +228,8 @@ insert_vector(Insert *i, const AnnVector *vector)
 	i->code = palloc(info->code_bytes);
 	i->other = palloc(info->code_bytes);
 
-	need_trees(i);
+	if (!need_trees(i))
+		return;					/* ann_dimensions_confirm will say so, too */
 	find_leaf(i, 0);
 	if (join_equal(i))
 		return;

@@ -37,6 +37,7 @@ typedef struct Reshape
 	const AnnReshape *at;
 	int			tree;
 	AnnHeapSource *source;		/* NULL where the index has the vectors */
+	bool		unreadable;		/* a row was not dead, but could not be read */
 
 	/* The rows of the old leaves, as trees see them */
 	RefArray	refs;			/* sorted */
@@ -93,7 +94,7 @@ begin(const AnnReshape *at)
 
 	r->at = at;
 	if (info->meta.scalar == ANN_SCALAR_NONE)
-		r->source = ann_heap_source_begin_any(at->heap, at->index);
+		r->source = ann_heap_source_begin_dirty(at->heap, at->index);
 	r->v = ann_tree_vector_alloc(info);
 	r->element = palloc(info->element_size);
 	r->vector = palloc(sizeof(float) * info->meta.dim);
@@ -115,9 +116,12 @@ end(Reshape *r)
 }
 
 /*
- * Read a row to r->v.  False if it is dead.  Where the table has to be asked, so
- * is one that is committed dead: whoever may still see it reads on until the
- * pass over all elements finds it.
+ * Read a row to r->v.  False if it is dead.
+ *
+ * Where the table has to be asked, it may not tell of a row that somebody sees,
+ * or will again: we have deleted it and may roll back, or it is committed dead but
+ * visible to older snapshots, and its TOAST may go any time.  Then the leaf must
+ * stay as it is.
  */
 static bool
 load_row(Reshape *r, AnnElementRef ref)
@@ -135,7 +139,10 @@ load_row(Reshape *r, AnnElementRef ref)
 
 		if (!ann_heap_source_vector(r->source, &r->element->heap, &vector) ||
 			vector.dim != (int) info->meta.dim)
+		{
+			r->unreadable = true;
 			return false;
+		}
 		floats = ann_source_floats(&vector, info->centre, r->vector);
 		if (floats != r->vector)
 			memcpy(r->vector, floats, sizeof(float) * vector.dim);
@@ -240,9 +247,8 @@ catch_up(Reshape *r, AnnLeafId old, Buffer *first)
 		return false;
 
 	/* who appends to a leaf of large blocks needs the claim that we have */
-	if (r->at->info->pages_per_block > 1)
-		return true;
-	ann_leaf_scan_locked(r->at->index, r->at->info, *first, note_refs, &now);
+	if (r->at->info->pages_per_block == 1)
+		ann_leaf_scan_locked(r->at->index, r->at->info, *first, note_refs, &now);
 	for (uint32 i = 0; i < now.count; i++)
 	{
 		if (bsearch(&now.refs[i], r->refs.refs, r->refs.count, sizeof(AnnElementRef),
@@ -251,7 +257,9 @@ catch_up(Reshape *r, AnnLeafId old, Buffer *first)
 	}
 	if (now.refs != NULL)
 		pfree(now.refs);
-	return true;
+	if (r->unreadable)
+		UnlockReleaseBuffer(*first);
+	return !r->unreadable;
 }
 
 /* Nothing leads to the new leaves: take them back. */
@@ -344,6 +352,11 @@ divide(Reshape *r, const AnnLeafEntry *leaf, uint32 rows)
 
 	if (!load_rows(r, &leaf->leaf, 1))
 		return;
+	if (r->unreadable)
+	{
+		ann_leaf_set_split_at(at->index, leaf->leaf, rows + rows / 4);
+		return;
+	}
 	if (r->rows.count < at->chunk.leaf_capacity / 2)
 	{
 		r->num_leaves = 1;
@@ -487,6 +500,9 @@ flatten_tree(const AnnReshape *at, int number)
 		if (e.count > 0)
 		{
 			root = grow_over(&e);
+
+			/* the page that new nodes go to may be one of those that go */
+			ann_chunk_set_node_page(at->index, at->info, at->number, InvalidBlockNumber);
 			ann_root_replace(at->index, &at->chunk, number, root);
 			ann_tree_drop_nodes(at->index, at->info, e.refs, e.num_refs);
 		}
@@ -514,7 +530,10 @@ ann_divide_leaf(const AnnReshape *at, int tree, const AnnLeafEntry *leaf, uint32
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	if (is_too_deep(at, leaf->depth))
+	{
 		flatten_tree(at, tree);
+		ann_leaf_set_split_at(at->index, leaf->leaf, rows + ANN_BLOCK_ROWS);
+	}
 	else if (leaf->depth < ANN_TREE_MAX_DEPTH && ann_structure_try_lock(at->index, ShareLock))
 	{
 		if (ann_leaf_try_claim(at->index, leaf->leaf))
@@ -673,7 +692,7 @@ ann_plant_trees(Relation index, const AnnIndex *info, uint32 number,
 
 	ann_structure_lock(index, ExclusiveLock);
 	ann_chunk_read(index, number, &chunk);
-	if (chunk.roots == InvalidBlockNumber)
+	if (chunk.roots == InvalidBlockNumber && ann_is_epoch(&chunk, info))
 	{
 		roots = plant(index, info, number, v);
 		buffer = ann_chunk_lock(index, number, BUFFER_LOCK_EXCLUSIVE, &at);

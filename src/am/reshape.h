@@ -45,7 +45,10 @@ extern bool ann_join_leaves(const AnnReshape *at, AnnNodeRef parent,
  */
 extern void ann_compact_leaf(const AnnReshape *at, AnnNodeRef node, AnnLeafId leaf);
 
-/* Give an empty chunk its trees: of one leaf each, around this vector. */
+/*
+ * Give an empty chunk its trees: of one leaf each, around this vector.  Nothing
+ * is done if it has trees by now, or other dimensions.
+ */
 extern void ann_plant_trees(Relation index, const AnnIndex *info, uint32 number,
 							const AnnTreeVector *v);
 

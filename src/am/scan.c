@@ -399,7 +399,8 @@ gather(IndexScanDesc scan, AnnScan *s)
 	{
 		/* once more from the roots; rows that are met again do no harm */
 		ann_chunk_read(scan->indexRelation, 0, &s->chunk);
-		push_roots(scan, s);
+		if (ann_is_epoch(&s->chunk, &s->info))
+			push_roots(scan, s);
 		s->gathered = s->inspected;
 		explore(scan, s);
 	}
@@ -494,7 +495,7 @@ inspect_again(IndexScanDesc scan, AnnScan *s, AnnNodeRef node)
 		s->d2 = entry.d2;
 		if (!ann_leaf_scan(scan->indexRelation, &s->info, entry.leaf, inspect_block,
 						   s, s->block))
-			ann_frontier_push(&below, 0, ANN_NODE_ITEM(entry.node));
+			push_entry(&below, 0, ANN_NODE_ITEM(entry.node));
 	}
 	pfree(below.entries);
 }

@@ -20,11 +20,13 @@
 #include "postgres.h"
 
 #include "algo/forest.h"
+#include "am/dimensions.h"
 #include "am/method.h"
 #include "am/reshape.h"
 #include "commands/vacuum.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "store/centre_pages.h"
@@ -271,6 +273,32 @@ join_children(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], AnnNode *no
 		ann_leaf_unclaim(c->at.index, leaf[i]);
 }
 
+static void
+count_rows(const AnnLeafBlock *block, void *state)
+{
+	*(int64 *) state += pg_popcount32(block->live);
+}
+
+/*
+ * Lock the first page of a leaf of which we have the claim, so that no row can
+ * be appended; false if one has been.
+ */
+static bool
+lock_empty_leaf(Cleanup *c, AnnLeafId leaf, Buffer *first)
+{
+	int64		rows = 0;
+
+	if (!ann_leaf_lock(c->at.index, leaf, first))
+		return false;
+
+	/* who appends to a leaf of large blocks needs the claim */
+	if (c->at.info->pages_per_block == 1)
+		ann_leaf_scan_locked(c->at.index, c->at.info, *first, count_rows, &rows);
+	if (rows > 0)
+		UnlockReleaseBuffer(*first);
+	return rows == 0;
+}
+
 /* A child of a split that is a leaf without rows goes. */
 static void
 drop_child(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], int other,
@@ -286,11 +314,9 @@ drop_child(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], int other,
 		ann_leaf_claim(c->at.index, below[other].leaf);
 	if (ann_leaf_vacuum(c->at.index, c->at.info, empty, is_dead, note_reached, c,
 						c->strategy, &places) == 0 &&
-		ann_leaf_lock(c->at.index, empty, &first))
-	{
-		if (ann_tree_drop_leaf(c->at.index, c->at.info, ref, child, other, empty, first))
-			*result = below[other];
-	}
+		lock_empty_leaf(c, empty, &first) &&
+		ann_tree_drop_leaf(c->at.index, c->at.info, ref, child, other, empty, first))
+		*result = below[other];
 	if (below[other].is_leaf)
 		ann_leaf_unclaim(c->at.index, below[other].leaf);
 	ann_leaf_unclaim(c->at.index, empty);
@@ -380,11 +406,13 @@ reach_roots(Cleanup *c)
 static void
 reach_rest(Cleanup *c)
 {
+	BlockNumber blocks = RelationGetNumberOfBlocks(c->at.index);
 	BlockNumber rest[ANN_MAX_REST_PAGES];
 
 	if (c->at.info->meta.dim == 0 || (Size) c->at.info->element_size <= ANN_BODY_SIZE)
 		return;
-	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	/* a rest may be older than the survey, and what leads to it younger */
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks; block++)
 	{
 		int			n;
 
@@ -453,9 +481,15 @@ static void
 clean_trees(Cleanup *c)
 {
 	AnnNodeRef *roots;
+	BlockNumber node_page;
 	int			n;
 
 	ann_structure_lock(c->at.index, ExclusiveLock);
+	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
+
+	/* if nothing leads to this page, nothing must come to */
+	node_page = c->at.chunk.node_page;
+	ann_chunk_set_node_page(c->at.index, c->at.info, c->at.number, InvalidBlockNumber);
 	ann_structure_unlock(c->at.index, ExclusiveLock);
 	ann_structure_lock(c->at.index, ShareLock);
 	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
@@ -465,6 +499,9 @@ clean_trees(Cleanup *c)
 	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
 	for (int i = 0; i < n; i++)
 		vacuum_node(c, roots[i]);
+	if (node_page < c->blocks && c->pages[node_page].reached &&
+		c->at.chunk.node_page == InvalidBlockNumber)
+		ann_chunk_set_node_page(c->at.index, c->at.info, c->at.number, node_page);
 	ann_structure_unlock(c->at.index, ShareLock);
 }
 
@@ -474,6 +511,8 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	Cleanup		c = {0};
 	AnnIndex   *numbers;
 
+	/* the dimensions stay, as we know the pages by them */
+	ann_dimensions_lock(info->index, ShareLock);
 	c.at.index = info->index;
 	numbers = ann_index_copy(ann_index_chunk(info->index, 0, &c.at.chunk));
 	numbers->max_norm = c.at.chunk.max_norm;
@@ -485,6 +524,7 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	release_elements(&c);
 	release_pages(&c);
 	refresh_chunk(&c);
+	ann_dimensions_unlock(info->index, ShareLock);
 }
 
 IndexBulkDeleteResult *
@@ -501,7 +541,7 @@ ann_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	{
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 		stats->num_index_tuples = info->num_heap_tuples;
-		stats->estimated_count = info->estimated_count;
+		stats->estimated_count = true;
 	}
 	else
 	{

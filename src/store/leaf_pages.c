@@ -548,7 +548,6 @@ add_large_block(Relation index, const AnnIndex *info, uint32 chunk,
 	AnnEdit		edit;
 	Page		page;
 
-	ann_structure_lock(index, ShareLock);
 	for (int i = info->pages_per_block - 1; i >= 0; i--)
 	{
 		BlockNumber block;
@@ -573,7 +572,6 @@ add_large_block(Relation index, const AnnIndex *info, uint32 chunk,
 											 BUFFER_LOCK_EXCLUSIVE));
 	ANN_PAGE_TAIL(page)->next = next;
 	ann_edit_commit(&edit);
-	ann_structure_unlock(index, ShareLock);
 	return next;
 }
 
@@ -619,8 +617,8 @@ write_part(Relation index, const AnnIndex *info, BlockNumber block,
 
 /*
  * ann_leaf_append where a block takes several pages, and hence several edits.
- * The caller has the heavyweight lock on the first page, which keeps other
- * writers of the leaf away.  The part with 'live' is the first, and is written
+ * The caller has the structure lock, and the heavyweight lock on the first page,
+ * which keeps other writers of the leaf away.  The part with 'live' is the first, and is written
  * last.
  */
 static void
@@ -658,29 +656,30 @@ ann_leaf_append(Relation index, const AnnIndex *info, uint32 chunk,
 				const uint8 *code, const AnnCodeFactors *factors,
 				AnnLeafFill *fill)
 {
-	bool		large = info->pages_per_block > 1;
 	Buffer		first;
-	BlockNumber last;
+	bool		found;
 
-	if (large)
-		LockPage(index, leaf.first, ExclusiveLock);
-	if (!ann_leaf_lock(index, leaf, &first))
+	if (info->pages_per_block == 1)
 	{
-		if (large)
-			UnlockPage(index, leaf.first, ExclusiveLock);
-		return false;
+		found = ann_leaf_lock(index, leaf, &first);
+		if (found)
+			append_small(index, info, chunk, first, element, code, factors, fill);
+		return found;
 	}
-	if (!large)
+	ann_structure_lock(index, ShareLock);
+	LockPage(index, leaf.first, ExclusiveLock);
+	found = ann_leaf_lock(index, leaf, &first);
+	if (found)
 	{
-		append_small(index, info, chunk, first, element, code, factors, fill);
-		return true;
+		BlockNumber last = LEAF_HEADER(BufferGetPage(first))->last;
+
+		fill->split_at = LEAF_HEADER(BufferGetPage(first))->split_at;
+		UnlockReleaseBuffer(first);
+		append_large(index, info, chunk, leaf, last, element, code, factors, fill);
 	}
-	fill->split_at = LEAF_HEADER(BufferGetPage(first))->split_at;
-	last = LEAF_HEADER(BufferGetPage(first))->last;
-	UnlockReleaseBuffer(first);
-	append_large(index, info, chunk, leaf, last, element, code, factors, fill);
 	UnlockPage(index, leaf.first, ExclusiveLock);
-	return true;
+	ann_structure_unlock(index, ShareLock);
+	return found;
 }
 
 void

@@ -57,6 +57,13 @@ extern const AnnIndex *ann_index(Relation index);
  */
 extern const AnnIndex *ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk);
 
+/* Is the entry of a chunk of the dimensions that are known? */
+static inline bool
+ann_is_epoch(const AnnChunk *chunk, const AnnIndex *info)
+{
+	return (chunk->epoch & ~ANN_EPOCH_CHANGING) == info->meta.epoch;
+}
+
 /*
  * The same from a metapage that is not on disk yet: one chunk in the current
  * memory context.  Without a centre, which the caller may set.

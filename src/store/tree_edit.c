@@ -145,19 +145,6 @@ place_node(const AnnIndex *info, NodePages *pages, uint32 chunk,
 	return ref;
 }
 
-/* Remember a page of nodes that has room. */
-static void
-set_node_page(Relation index, uint32 chunk, BlockNumber block)
-{
-	Size		at;
-	Buffer		buffer = ann_chunk_lock(index, chunk, BUFFER_LOCK_EXCLUSIVE, &at);
-	AnnEdit		edit;
-
-	ann_edit_begin(&edit, index);
-	((AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at))->node_page = block;
-	ann_edit_commit(&edit);
-}
-
 /* Add the first page of a leaf that goes to the edit; what follows it is returned. */
 static BlockNumber
 free_first(AnnEdit *edit, Buffer first)
@@ -226,7 +213,7 @@ ann_tree_split_leaf(Relation index, const AnnIndex *info, uint32 chunk,
 	memcpy(node_slot(info, page, ref.slot), split, info->node_size);
 	ann_edit_commit(&edit);
 	if (is_new)
-		set_node_page(index, chunk, hint);
+		ann_chunk_set_node_page(index, info, chunk, hint);
 	free_others(index, old, next);
 	return true;
 }
@@ -403,17 +390,47 @@ ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef ref,
 	ann_edit_commit(&edit);
 }
 
-void
-ann_chunk_add_rows(Relation index, uint32 chunk, uint32 rows)
+/*
+ * Lock the entry of a chunk for an edit; NULL if it has other dimensions by now,
+ * and then nothing is locked.
+ */
+static AnnChunk *
+edit_chunk(AnnEdit *edit, Relation index, const AnnIndex *info, uint32 chunk)
 {
 	Size		at;
 	Buffer		buffer = ann_chunk_lock(index, chunk, BUFFER_LOCK_EXCLUSIVE, &at);
-	AnnChunk   *entry;
-	AnnEdit		edit;
 
-	ann_edit_begin(&edit, index);
-	entry = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
+	if (!ann_is_epoch((AnnChunk *) ((char *) BufferGetPage(buffer) + at), info))
+	{
+		UnlockReleaseBuffer(buffer);
+		return NULL;
+	}
+	ann_edit_begin(edit, index);
+	return (AnnChunk *) ((char *) ann_edit_add(edit, buffer) + at);
+}
+
+void
+ann_chunk_add_rows(Relation index, const AnnIndex *info, uint32 chunk, uint32 rows)
+{
+	AnnEdit		edit;
+	AnnChunk   *entry = edit_chunk(&edit, index, info, chunk);
+
+	if (entry == NULL)
+		return;
 	entry->rows += rows;
 	entry->leaf_capacity = Max(entry->leaf_capacity, ann_leaf_capacity((double) entry->rows));
+	ann_edit_commit(&edit);
+}
+
+void
+ann_chunk_set_node_page(Relation index, const AnnIndex *info, uint32 chunk,
+						BlockNumber block)
+{
+	AnnEdit		edit;
+	AnnChunk   *entry = edit_chunk(&edit, index, info, chunk);
+
+	if (entry == NULL)
+		return;
+	entry->node_page = block;
 	ann_edit_commit(&edit);
 }

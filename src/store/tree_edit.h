@@ -68,7 +68,15 @@ extern void ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef r
 extern void ann_tree_drop_nodes(Relation index, const AnnIndex *info,
 								AnnNodeRef *refs, uint32 n);
 
-/* Count rows that were added to a chunk; its leaves may become larger for it. */
-extern void ann_chunk_add_rows(Relation index, uint32 chunk, uint32 rows);
+/*
+ * Count rows that were added to a chunk; its leaves may become larger for it.
+ * This and the next: nothing is done if the chunk has other dimensions by now.
+ */
+extern void ann_chunk_add_rows(Relation index, const AnnIndex *info, uint32 chunk,
+							   uint32 rows);
+
+/* Remember a page of nodes that may have room; InvalidBlockNumber: none. */
+extern void ann_chunk_set_node_page(Relation index, const AnnIndex *info, uint32 chunk,
+									BlockNumber block);
 
 #endif							/* ANN_TREE_EDIT_H */
