@@ -19,7 +19,7 @@
 
 #include "algo/split.h"
 
-#define ATTEMPTS 4
+#define ATTEMPTS 8
 #define CLUSTERED_ATTEMPTS 2	/* the others split between two rows */
 #define DRAWS 200				/* of rows added to the first centroids */
 #define START_TRIES 8			/* to start from two rows that differ */
