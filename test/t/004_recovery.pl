@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
@@ -92,15 +93,17 @@ $primary->stop('immediate');
 $primary->start;
 complete_after('after a crash right behind a build');
 
-foreach my $statement ('REINDEX INDEX items_vec',
+foreach my $statement ('DO $$BEGIN LOOP REINDEX INDEX items_vec; END LOOP; END$$',
 	'INSERT INTO items SELECT 30000 + i, array_agg(random()) FROM generate_series(1, 100000) i, generate_series(1, 20) GROUP BY i')
 {
 	my $before = $primary->safe_psql('postgres', $answers);
 	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $primary->connstr('postgres'), '-c', $statement ],
 		'>', \my $out, '2>', \my $err);
 
-	$primary->poll_query_until('postgres',
-		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^(REINDEX|INSERT)' AND wait_event IS DISTINCT FROM 'Lock'});
+	ok($primary->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^(DO|INSERT)' AND state = 'active'}),
+		"under way: $statement");
+	usleep(500_000);
 	$primary->stop('immediate');
 	eval { IPC::Run::finish($session); };
 	$primary->start;
