@@ -170,6 +170,47 @@ search_rows(Relation index, const AnnIndex *info, Search *search)
 		pfree(tids);
 }
 
+/* The first element of a page that has a row. */
+static void
+note_row(AnnElementRef ref, uint32 chunk, const AnnElement *element, void *state)
+{
+	Search	   *search = state;
+
+	if (!ItemPointerIsValid(&search->tid))
+		search->tid = element->heap;
+}
+
+/*
+ * Look for a row that stays without the lock, which a vacuum has for long: usually
+ * there is one on the first page, and the row that is to be inserted is refused.
+ */
+static bool
+find_row(Relation index, const AnnVector *row, Search *search)
+{
+	AnnChunk	chunk;
+	AnnIndex   *info = ann_index_copy(ann_index_chunk(index, 0, &chunk));
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+
+	/* others may have changed the dimensions meanwhile, to those of the row */
+	search->found = false;
+	if ((int) info->meta.dim == row->dim)
+		blocks = 0;
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1;
+		 block < blocks && info->meta.dim != 0 && !search->found; block++)
+	{
+		ItemPointerData tid;
+
+		CHECK_FOR_INTERRUPTS();
+		ItemPointerSetInvalid(&search->tid);
+		ann_element_page_visit(index, info, block, NULL, note_row, search);
+		tid = search->tid;
+		search->found = ItemPointerIsValid(&tid) &&
+			table_index_fetch_tuple_check(search->heap, &tid, &search->snapshot, NULL);
+	}
+	pfree(info);
+	return search->found;
+}
+
 /*
  * If the row that was found belongs to a transaction that has not ended, wait for
  * it.  True if it is worth looking again.
@@ -285,13 +326,16 @@ ann_dimensions_change(Relation index, Relation heap, const AnnVector *row)
 	InitNonVacuumableSnapshot(search.snapshot, GlobalVisTestFor(heap));
 	for (;;)
 	{
-		bool		changed;
+		if (!find_row(index, row, &search))
+		{
+			bool		changed;
 
-		ann_dimensions_lock(index, ExclusiveLock);
-		changed = try_change(index, row, &search);
-		ann_dimensions_unlock(index, ExclusiveLock);
-		if (changed)
-			return true;
+			ann_dimensions_lock(index, ExclusiveLock);
+			changed = try_change(index, row, &search);
+			ann_dimensions_unlock(index, ExclusiveLock);
+			if (changed)
+				return true;
+		}
 		if (!wait_for_row(&search))
 			return false;
 	}

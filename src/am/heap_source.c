@@ -89,6 +89,15 @@ ann_heap_source_distance(AnnHeapSource *source, const AnnQuery *query,
 
 	if (!ann_heap_source_vector(source, tid, &vector))
 		return false;
+
+	/* an expression may have come to mean something else */
+	if (vector.dim != query->dim)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("row (%u,%u) has a vector of %d dimensions, but its index has %d",
+						ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid),
+						vector.dim, query->dim),
+				 errhint("REINDEX the index if its expression has changed.")));
 	*distance = ann_query_distance(query, vector.data, vector.is_double);
 	return true;
 }
