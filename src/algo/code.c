@@ -11,9 +11,21 @@
 #include <string.h>
 
 #include "algo/code_isa.h"
+#include "algo/distance.h"
 #include "algo/vec4.h"
 
 #define INLINE static inline __attribute__((always_inline))
+
+/*
+ * Shifts byte i of a word to its address; and bit i of each byte, by address.
+ */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BYTE_SHIFT(i) (24 - 8 * (i))
+#define FIRST_TO_LAST_BIT UINT64_C(0x0102040810204080)
+#else
+#define BYTE_SHIFT(i) (8 * (i))
+#define FIRST_TO_LAST_BIT UINT64_C(0x8040201008040201)
+#endif
 
 /*
  * Added to a number within 0 .. 2^22, it leaves the nearest integer in the low
@@ -203,27 +215,95 @@ encode_grid(int dim, const float *r, const float *c, uint8_t *code, Sums *sums)
 }
 
 void
-ann_code_encode(int bits, int dim, const float *r, const float *c,
+ann_code_encode(int bits, int dim, int width, const float *r, const float *c,
 				uint8_t *code, AnnCodeFactors *factors)
 {
 	Sums		sums;
 
 	if (bits == 1)
-		encode_signs(dim, r, c, code, &sums);
+		encode_signs(width, r, c, code, &sums);
 	else
 	{
-		memset(code, 0, ann_code_bytes(bits, dim));
-		sums.rr = squared_norm(dim, r);
+		memset(code, 0, ann_code_bytes(bits, width));
+		sums.rr = squared_norm(width, r);
 		/* what overflows gets no code, but the factors that say so */
 		sums.sr = sums.ss = sums.sc = NAN;
 		if (sums.rr >= NO_RESIDUAL && sums.rr <= DBL_MAX)
-			encode_grid(dim, r, c, code, &sums);
+			encode_grid(width, r, c, code, &sums);
 	}
+	if (width < dim)
+		sums.rr += squared_norm(dim - width, r + width);
 
 	if (sums.rr < NO_RESIDUAL)
 		*factors = (AnnCodeFactors) {0, 0, 0};
 	else
 		set_factors(factors, dim, &sums);
+}
+
+/* The eight bits of a byte as eight bytes, -1 or 1, the lowest one first. */
+INLINE uint64_t
+spread_signs(uint8_t byte)
+{
+	uint64_t	bits = byte * UINT64_C(0x0101010101010101) & FIRST_TO_LAST_BIT;
+	uint64_t	ones = (bits + UINT64_C(0x7f7f7f7f7f7f7f7f)) >> 7 & UINT64_C(0x0101010101010101);
+
+	return ~(ones * 0xfe);
+}
+
+void
+ann_code_grid(int bits, int width, const uint8_t *code, int8_t *grid)
+{
+	if (bits == 1)
+	{
+		for (int t = 0; t < width / 8; t++)
+		{
+			uint64_t	signs = spread_signs(code[t]);
+
+			memcpy(grid + 8 * t, &signs, 8);
+		}
+		return;
+	}
+	for (int i = 0; i < width; i += 2)
+	{
+		grid[i] = (int8_t) (2 * (code[i / 2] & 15) - 15);
+		grid[i + 1] = (int8_t) (2 * (code[i / 2] >> 4) - 15);
+	}
+}
+
+/* sin(x) for -pi/2 .. pi/2, to 2e-4. */
+static float
+rough_sine(float x)
+{
+	float		x2 = x * x;
+
+	return x * (1 - x2 * (1 / 6.0f - x2 * (1 / 120.0f - x2 * (1 / 5040.0f))));
+}
+
+float
+ann_code_cosine(int bits, int width, const int8_t *a, float a_norm2,
+				const int8_t *b, float b_norm2)
+{
+	float		product = (float) ann_kernels->pair[ANN_PAIR_I8_I8_FAST].ip(a, b, width);
+
+	/* signs differ in as large a share of the dimensions as the angle is of pi */
+	if (bits == 1)
+		return rough_sine((float) M_PI / 2 * product / width);
+	return product / sqrtf(a_norm2 * b_norm2);
+}
+
+/*
+ * f is -2 |r|^2 / <s,r>, and <s,r> is |s||r| times the cosine of the two: close to
+ * 1 on the grid, sqrt(2/pi) of signs, both less for the dimensions that the code
+ * does not know.
+ */
+float
+ann_code_length(int bits, int dim, int width, float norm2, float f)
+{
+	double		cosine = sqrt((double) width / dim);
+
+	if (bits == 1)
+		cosine *= sqrt(2 / M_PI);
+	return (float) (-f / 2 * sqrt(norm2) / 2 * cosine);
 }
 
 void
@@ -247,12 +327,6 @@ table_offset(size_t t, bool high)
 	return t / 2 * 128 + (high ? 64 : 0) + t % 2 * 32;
 }
 
-/* Shifts byte i of a word to its address. */
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define BYTE_SHIFT(i) (24 - 8 * (i))
-#else
-#define BYTE_SHIFT(i) (8 * (i))
-#endif
 
 /* Four entries, rounded, of each of four tables. */
 INLINE Bits4

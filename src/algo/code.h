@@ -64,7 +64,10 @@ ann_code_bytes(int bits, int dim)
 
 /*
  * Encode the residual r of a row whose centre is c; 'bits' is 1 or 4, 'dim' a
- * multiple of 64.
+ * multiple of 64.  The code knows the first 'width' dimensions, a multiple of 64
+ * as well: as the rotation spreads a residual evenly over all dimensions, a part of
+ * them tells about the whole, with a larger error.  |r|^2 is of all, and s, c and
+ * q in <s,c> and <s,q> are of those that the code knows.
  *
  * The code is written plain, ann_code_bytes() long.  A byte holds two nibbles,
  * the low one first, and a nibble is one look-up: at 1 bit four dimensions,
@@ -73,8 +76,23 @@ ann_code_bytes(int bits, int dim)
  *
  * r = 0 gives the factors 0, 0, 0, for which the estimate is d2, exactly.
  */
-extern void ann_code_encode(int bits, int dim, const float *r, const float *c,
-							uint8_t *code, AnnCodeFactors *factors);
+extern void ann_code_encode(int bits, int dim, int width, const float *r,
+							const float *c, uint8_t *code, AnnCodeFactors *factors);
+
+/*
+ * What a code tells by itself, without a centre or a query: its grid point in half
+ * steps, 2 s_i, as 'width' bytes.
+ */
+extern void ann_code_grid(int bits, int width, const uint8_t *code, int8_t *grid);
+
+/*
+ * The cosine of the angle between the residuals of two codes of one centre, given
+ * as grid points of these squared norms; and the length of the residual of a code
+ * with the factor f.  Both are estimates.
+ */
+extern float ann_code_cosine(int bits, int width, const int8_t *a, float a_norm2,
+							 const int8_t *b, float b_norm2);
+extern float ann_code_length(int bits, int dim, int width, float norm2, float f);
 
 /*
  * Blocks: byte t of all 32 rows, then byte t + 1 of all rows, and so on;

@@ -69,12 +69,20 @@ typedef struct AnnPairKernels
 	AnnCosineFn cosine;			/* ip and both squared norms in one pass */
 } AnnPairKernels;
 
+/*
+ * Inner products of four rows of bytes and n others, out[4 * j + i] =
+ * <a[i], b[j]>.  'dim' is a multiple of 64, up to 32,000.
+ */
+typedef void (*AnnTileFn) (const int8_t *const a[4], const int8_t *const *b,
+						   uint32_t n, int dim, int32_t *out);
+
 typedef struct AnnKernels
 {
 	const char *name;			/* as ann_simd() reports it */
 	AnnPairKernels pair[ANN_NUM_PAIRS];
 	AnnRotateFn rotate;			/* see ann_rotate */
 	AnnCodeScanFn scan_block;	/* see code.h */
+	AnnTileFn	tile;
 	const struct AnnScalarKernels *scalar;	/* see scalar_isa.h */
 } AnnKernels;
 

@@ -214,7 +214,7 @@ pi_sum(pi_acc s0, pi_acc s1, pi_acc s2, pi_acc s3)
 
 #include "algo/distance_pairs.h"
 
-const AnnKernels ann_kernels_avx2 = ANN_KERNELS("avx2", i8_fast, avx2);
+const AnnKernels ann_kernels_avx2 = ANN_KERNELS("avx2", i8_fast, avx2, avx2);
 
 #else
 

@@ -226,8 +226,8 @@ pv_l2sq(pv_acc s, pv_vec a, pv_vec b)
 #define B i8
 #include "algo/distance_template.h"
 
-const AnnKernels ann_kernels_avx512 = ANN_KERNELS("avx512", i8_fast, avx512);
-const AnnKernels ann_kernels_avx512vnni = ANN_KERNELS("avx512vnni", i8_vnni, avx512);
+const AnnKernels ann_kernels_avx512 = ANN_KERNELS("avx512", i8_fast, avx512, avx512);
+const AnnKernels ann_kernels_avx512vnni = ANN_KERNELS("avx512vnni", i8_vnni, avx512, avx512vnni);
 
 #else
 

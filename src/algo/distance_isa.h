@@ -14,6 +14,7 @@
 #include "algo/distance.h"
 #include "algo/rotation_isa.h"
 #include "algo/scalar_isa.h"
+#include "algo/tile_isa.h"
 
 extern const AnnKernels ann_kernels_scalar;
 

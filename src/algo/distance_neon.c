@@ -243,8 +243,8 @@ pv_l2sq(pv_acc s, pv_vec a, pv_vec b)
 #define B i8
 #include "algo/distance_template.h"
 
-const AnnKernels ann_kernels_neon = ANN_KERNELS("neon", i8_fast, neon);
-const AnnKernels ann_kernels_neondot = ANN_KERNELS("neondot", i8_dot, neon);
+const AnnKernels ann_kernels_neon = ANN_KERNELS("neon", i8_fast, neon, neon);
+const AnnKernels ann_kernels_neondot = ANN_KERNELS("neondot", i8_dot, neon, neondot);
 
 #else
 

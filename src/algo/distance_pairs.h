@@ -45,9 +45,9 @@
 
 /*
  * The initialiser of a table; 'i8' names its kernels of that pair, 'width'
- * the files of its kernels of rotation and code.
+ * the files of its kernels of rotation and code, 'tiles' its kernel of tiles.
  */
-#define ANN_KERNELS(isa, i8, width) { \
+#define ANN_KERNELS(isa, i8, width, tiles) { \
 	.name = isa, \
 	.pair = { \
 		[ANN_PAIR_F32_F32] = ANN_PAIR(f32), \
@@ -59,5 +59,6 @@
 	}, \
 	.rotate = ann_rotate_##width, \
 	.scan_block = ann_code_scan_##width, \
+	.tile = ann_tile_##tiles, \
 	.scalar = &ann_scalar_##width \
 }

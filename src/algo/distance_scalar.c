@@ -79,4 +79,4 @@ SCALAR_LOAD(pi, int32_t, i8, (int32_t))
 
 #include "algo/distance_pairs.h"
 
-const AnnKernels ann_kernels_scalar = ANN_KERNELS("scalar", i8_fast, plain);
+const AnnKernels ann_kernels_scalar = ANN_KERNELS("scalar", i8_fast, plain, plain);

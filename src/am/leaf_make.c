@@ -45,7 +45,8 @@ ann_make_code(const AnnIndex *info, const AnnTreeVector *v, const float *centre,
 {
 	memcpy(residual, v->rotated, sizeof(float) * info->padded);
 	ann_subtract(residual, centre, info->padded);
-	ann_code_encode(info->meta.code_bits, info->padded, residual, centre, code, factors);
+	ann_code_encode(info->meta.code_bits, info->padded, info->padded, residual, centre,
+					code, factors);
 	if (info->meta.metric == ANN_METRIC_IP)
 		factors->a -= (float) v->norm2;
 }

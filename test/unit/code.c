@@ -91,7 +91,7 @@ set_row(Setting *s, int row)
 {
 	AnnCodeFactors f;
 
-	ann_code_encode(s->bits, s->dim, r, c, code, &f);
+	ann_code_encode(s->bits, s->dim, s->dim, r, c, code, &f);
 	ann_code_put(s->codes, s->bytes, row, code);
 	s->factors[0][row] = f.a;
 	s->factors[1][row] = f.f;
@@ -163,7 +163,7 @@ test_encode(int bits)
 		fill(c, dim, 5);
 		r[0] = 0;
 		r[1] = -0.0f;
-		ann_code_encode(bits, dim, r, c, code, &f);
+		ann_code_encode(bits, dim, dim, r, c, code, &f);
 		for (int i = 0; i < dim; i++)
 		{
 			double		s = grid_value(bits, i);

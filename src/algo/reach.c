@@ -1,0 +1,368 @@
+/*
+ * reach.c
+ *	  Searches, and what they cannot find.
+ *
+ * To make a graph reachable we walk it breadth first from the entries, and note
+ * for each node the parent that it was reached from.  The edges from parents
+ * form a tree that leads to every reached node; any other edge can be given up
+ * without losing one.
+ */
+#include "algo/reach.h"
+
+#include <string.h>
+
+#include "algo/scratch.h"
+
+/* Fewest entries, and rows that are looked at together. */
+#define MIN_ENTRIES 8
+#define ENTRY_CHUNK 64
+
+/* Candidates that may take an unreached node in. */
+#define REACH_BREADTH 16
+
+/* Each so manieth node is searched for, with so many candidates. */
+#define NAVIGATE_EVERY 8
+#define NAVIGATE_BREADTH 10
+
+/* Nodes that are worked on between two checks for interrupts. */
+#define NODES_PER_CHECK 64
+
+#define NO_NODE UINT32_MAX
+
+/* Knuth's algorithm S. */
+void
+ann_entries_draw(AnnEntries *entries, uint32_t nodes, uint64_t seed)
+{
+	uint32_t	wanted = nodes / ANN_NODES_PER_ENTRY;
+	AnnRandom	random;
+
+	wanted = wanted < MIN_ENTRIES ? MIN_ENTRIES : wanted;
+	wanted = wanted > nodes ? nodes : wanted;
+	ann_random_seed(&random, seed);
+	entries->count = 0;
+	for (uint32_t i = 0; entries->count < wanted; i++)
+	{
+		if (ann_random_below(&random, nodes - i) < wanted - entries->count)
+			entries->nodes[entries->count++] = i;
+	}
+}
+
+/*
+ * Searching
+ */
+
+static uint32_t
+walk_tile_rows(const AnnGraph *graph)
+{
+	return graph->degree > ENTRY_CHUNK ? graph->degree : ENTRY_CHUNK;
+}
+
+size_t
+ann_walk_size(const AnnGraph *graph, uint32_t breadth)
+{
+	size_t		rows = walk_tile_rows(graph);
+
+	return ANN_WALK_QUERIES * ann_scratch_bytes(sizeof(uint64_t) * ((size_t) breadth + 1)) +
+		ann_scratch_bytes(ann_tile_size((uint32_t) rows)) +
+		ann_scratch_bytes(sizeof(uint32_t) * rows) +
+		ann_scratch_bytes(sizeof(float) * 4 * rows) +
+		ann_scratch_bytes(sizeof(uint32_t) * (size_t) graph->count);
+}
+
+void
+ann_walk_init(AnnWalk *walk, const AnnGraph *graph, const AnnGraphRows *rows,
+			  uint32_t breadth, void *memory)
+{
+	uint32_t	tile_rows = walk_tile_rows(graph);
+	char	   *block = memory;
+
+	walk->graph = graph;
+	walk->rows = rows;
+	walk->breadth = breadth;
+	for (int q = 0; q < ANN_WALK_QUERIES; q++)
+		walk->candidates[q] = ann_scratch_take(&block, sizeof(uint64_t) * ((size_t) breadth + 1));
+	ann_tile_init(&walk->tile, tile_rows, ann_scratch_take(&block, ann_tile_size(tile_rows)));
+	walk->numbers = ann_scratch_take(&block, sizeof(uint32_t) * tile_rows);
+	walk->d = ann_scratch_take(&block, sizeof(float) * 4 * (size_t) tile_rows);
+	walk->seen = ann_scratch_take(&block, sizeof(uint32_t) * (size_t) graph->count);
+	walk->search = 0;
+	memset(walk->seen, 0, sizeof(uint32_t) * (size_t) graph->count);
+}
+
+/* Put a node into the candidates; returns its place, 'breadth' if it has none. */
+static uint32_t
+add_candidate(AnnWalk *walk, uint32_t query, float distance, uint32_t node)
+{
+	uint64_t	candidate = ann_candidate_make(distance, node << 1);
+	uint64_t   *candidates = walk->candidates[query];
+	uint32_t	at = walk->found[query];
+
+	if (at == walk->breadth && candidate >= candidates[at - 1])
+		return at;
+	for (; at > 0 && candidate < candidates[at - 1]; at--)
+		candidates[at] = candidates[at - 1];
+	candidates[at] = candidate;
+	walk->found[query] += walk->found[query] < walk->breadth;
+	return at;
+}
+
+void
+ann_walk_start(AnnWalk *walk, const AnnTile *queries, const AnnEntries *entries)
+{
+	memset(walk->found, 0, sizeof(walk->found));
+	for (uint32_t first = 0; first < entries->count; first += ENTRY_CHUNK)
+	{
+		const uint32_t *nodes = entries->nodes + first;
+		uint32_t	n = entries->count - first;
+
+		n = n < ENTRY_CHUNK ? n : ENTRY_CHUNK;
+		walk->tile.n = 0;
+		for (uint32_t i = 0; i < n; i++)
+			ann_tile_add_row(&walk->tile, walk->rows, nodes[i]);
+		ann_tile_distances4(queries, 0, &walk->tile, 0, walk->rows->rows.dim, walk->d);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			for (uint32_t query = 0; query < queries->n; query++)
+				add_candidate(walk, query, walk->d[4 * i + query], nodes[i]);
+		}
+	}
+}
+
+/* Look at those nodes that were not seen yet; returns the best place one got. */
+static uint32_t
+look_at(AnnWalk *walk, const AnnTile *queries, uint32_t query, const uint32_t *nodes,
+		uint32_t n)
+{
+	uint32_t	best = walk->breadth;
+
+	walk->tile.n = 0;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (walk->seen[nodes[i]] == walk->search)
+			continue;
+		walk->seen[nodes[i]] = walk->search;
+		walk->numbers[walk->tile.n] = nodes[i];
+		ann_tile_add_row(&walk->tile, walk->rows, nodes[i]);
+	}
+	ann_tile_distances1(&walk->tile, 0, queries, query, walk->rows->rows.dim, walk->d);
+	for (uint32_t i = 0; i < walk->tile.n; i++)
+	{
+		uint32_t	at = add_candidate(walk, query, walk->d[i], walk->numbers[i]);
+
+		best = at < best ? at : best;
+	}
+	return best;
+}
+
+/*
+ * Entries that did not become candidates are not marked as seen: if they are met
+ * again they are too far again.
+ */
+void
+ann_walk_search(AnnWalk *walk, const AnnTile *queries, uint32_t query)
+{
+	uint64_t   *candidates = walk->candidates[query];
+
+	walk->search++;
+	walk->visited = 0;
+	for (uint32_t i = 0; i < walk->found[query]; i++)
+		walk->seen[ann_walk_node(walk, query, i)] = walk->search;
+	for (uint32_t i = 0; i < walk->found[query];)
+	{
+		uint32_t	node = ann_walk_node(walk, query, i);
+		uint32_t	best;
+
+		if (candidates[i] & 1)
+		{
+			i++;
+			continue;
+		}
+		candidates[i] |= 1;
+		walk->visited++;
+		best = look_at(walk, queries, query, ann_graph_links(walk->graph, node),
+					   walk->graph->degrees[node]);
+		i = best <= i ? best : i + 1;
+	}
+}
+
+/*
+ * Reaching all nodes
+ */
+
+typedef struct Reach
+{
+	AnnGraph   *graph;
+	const AnnGraphRows *rows;
+	const AnnGraphOptions *options;
+	uint32_t   *parent;			/* NO_NODE if not reached, itself of an entry */
+	uint32_t   *queue;
+	uint32_t	head;
+	uint32_t	tail;
+} Reach;
+
+size_t
+ann_reach_scratch_size(const AnnGraph *graph)
+{
+	return 2 * ann_scratch_bytes(sizeof(uint32_t) * (size_t) graph->count) +
+		ann_walk_size(graph, REACH_BREADTH);
+}
+
+static inline void
+check_at(const AnnGraphOptions *options, uint32_t i)
+{
+	if (i % NODES_PER_CHECK == 0 && options->check != NULL)
+		options->check(options->check_arg);
+}
+
+static void
+reached(Reach *reach, uint32_t node, uint32_t parent)
+{
+	reach->parent[node] = parent;
+	reach->queue[reach->tail++] = node;
+}
+
+/* Go on from what is in the queue. */
+static void
+go_on(Reach *reach)
+{
+	while (reach->head < reach->tail)
+	{
+		uint32_t	node = reach->queue[reach->head];
+		const uint32_t *links = ann_graph_links(reach->graph, node);
+
+		check_at(reach->options, reach->head++);
+		for (uint32_t i = 0; i < reach->graph->degrees[node]; i++)
+		{
+			if (reach->parent[links[i]] == NO_NODE)
+				reached(reach, links[i], node);
+		}
+	}
+}
+
+/*
+ * Make the node a neighbour of this reached one, if it has room or an edge to
+ * spare.
+ */
+static bool
+take_in(Reach *reach, uint32_t from, uint32_t node)
+{
+	uint32_t   *links = ann_graph_links(reach->graph, from);
+	float		d = ann_graph_distance(reach->rows, from, node);
+	uint32_t	end = reach->graph->degrees[from];
+	uint32_t	at;
+
+	if (end < reach->graph->degree)
+		reach->graph->degrees[from]++;
+	else
+	{
+		while (end > 0 && reach->parent[links[end - 1]] == from)
+			end--;
+		if (end == 0)
+			return false;
+		end--;
+	}
+
+	/* links[end] is free: make room for the node where it belongs */
+	for (at = end; at > 0 && ann_graph_distance(reach->rows, from, links[at - 1]) > d; at--)
+		links[at] = links[at - 1];
+	for (; at + 1 < reach->graph->degrees[from] &&
+		 ann_graph_distance(reach->rows, from, links[at + 1]) < d; at++)
+		links[at] = links[at + 1];
+	links[at] = node;
+	reached(reach, node, from);
+	return true;
+}
+
+/* Search for a node. */
+static void
+search_for(AnnWalk *walk, uint32_t node, const AnnEntries *entries)
+{
+	const int8_t *row;
+	float		scale;
+	float		norm2;
+	AnnTile		query = {&row, &scale, &norm2, 0};
+
+	ann_tile_add_row(&query, walk->rows, node);
+	ann_walk_start(walk, &query, entries);
+	ann_walk_search(walk, &query, 0);
+}
+
+/* Find a reached node that takes this one in; false if there is none. */
+static bool
+attach(Reach *reach, AnnWalk *walk, uint32_t node, const AnnEntries *entries)
+{
+	const uint32_t *links = ann_graph_links(reach->graph, node);
+
+	for (uint32_t i = 0; i < reach->graph->degrees[node]; i++)
+	{
+		if (reach->parent[links[i]] != NO_NODE && take_in(reach, links[i], node))
+			return true;
+	}
+	search_for(walk, node, entries);
+	for (uint32_t i = 0; i < walk->found[0]; i++)
+	{
+		if (take_in(reach, ann_walk_node(walk, 0, i), node))
+			return true;
+	}
+	return false;
+}
+
+void
+ann_graph_make_reachable(AnnGraph *graph, const AnnGraphRows *rows,
+						 AnnEntries *entries, const AnnGraphOptions *options,
+						 void *scratch)
+{
+	size_t		bytes = sizeof(uint32_t) * (size_t) graph->count;
+	Reach		reach = {.graph = graph, .rows = rows, .options = options};
+	char	   *block = scratch;
+	AnnWalk		walk;
+
+	reach.parent = ann_scratch_take(&block, bytes);
+	reach.queue = ann_scratch_take(&block, bytes);
+	ann_walk_init(&walk, graph, rows, REACH_BREADTH, block);
+	memset(reach.parent, 0xff, bytes);	/* NO_NODE */
+	for (uint32_t i = 0; i < entries->count; i++)
+		reached(&reach, entries->nodes[i], entries->nodes[i]);
+	go_on(&reach);
+	for (uint32_t node = 0; node < graph->count; node++)
+	{
+		if (reach.parent[node] != NO_NODE)
+			continue;
+		if (!attach(&reach, &walk, node, entries))
+		{
+			entries->nodes[entries->count++] = node;
+			reached(&reach, node, node);
+		}
+		go_on(&reach);
+	}
+}
+
+void
+ann_graph_make_navigable(const AnnGraph *graph, const AnnGraphRows *rows,
+						 AnnEntries *entries, const AnnGraphOptions *options,
+						 void *scratch)
+{
+	const int8_t *row[ANN_WALK_QUERIES];
+	float		scale[ANN_WALK_QUERIES];
+	float		norm2[ANN_WALK_QUERIES];
+	AnnTile		queries = {row, scale, norm2, 0};
+	uint32_t	node = 0;
+	AnnWalk		walk;
+
+	ann_walk_init(&walk, graph, rows, NAVIGATE_BREADTH, scratch);
+	while (node < graph->count)
+	{
+		uint32_t	first = node;
+
+		check_at(options, 0);
+		for (queries.n = 0; queries.n < ANN_WALK_QUERIES && node < graph->count; node += NAVIGATE_EVERY)
+			ann_tile_add_row(&queries, rows, node);
+		ann_walk_start(&walk, &queries, entries);
+		for (uint32_t q = 0; q < queries.n; q++)
+		{
+			ann_walk_search(&walk, &queries, q);
+			if (ann_candidate_distance(walk.candidates[q][0]) > 0)
+				entries->nodes[entries->count++] = first + q * NAVIGATE_EVERY;
+		}
+	}
+}

@@ -1,0 +1,98 @@
+/*
+ * reach.h
+ *	  Searching a graph in memory, and making all of it findable.
+ *
+ * A search starts at the entries, all of which it looks at: a random sample of
+ * the nodes, and nodes that could not be found without being one.  Entries are
+ * a graph's upper levels, flat: where the rows are well separated clusters, a
+ * search from any single node would not leave the cluster.
+ */
+#ifndef ANN_REACH_H
+#define ANN_REACH_H
+
+#include "algo/graph.h"
+
+/* One entry for so many nodes. */
+#define ANN_NODES_PER_ENTRY 128
+
+/* Nodes that searches start at; 'nodes' has room for all of the graph. */
+typedef struct AnnEntries
+{
+	uint32_t   *nodes;
+	uint32_t	count;
+} AnnEntries;
+
+/* Draw entries out of so many nodes, in ascending order; one at least, if any. */
+extern void ann_entries_draw(AnnEntries *entries, uint32_t nodes, uint64_t seed);
+
+/* Searches that are started together, since that is cheaper. */
+#define ANN_WALK_QUERIES ANN_TILE_ROWS
+
+/*
+ * Searches: the candidates that each has found so far, sorted, each its
+ * distance's bits over twice its number, odd once its neighbours were looked at.
+ */
+typedef struct AnnWalk
+{
+	/* Unchanging, set at the beginning */
+	const AnnGraph *graph;
+	const AnnGraphRows *rows;
+	uint32_t	breadth;		/* candidates of each search */
+
+	/* The searches, and the present one */
+	uint64_t   *candidates[ANN_WALK_QUERIES];
+	uint32_t	found[ANN_WALK_QUERIES];
+	uint32_t	visited;		/* nodes whose neighbours it looked at */
+
+	/* Scratch */
+	AnnTile		tile;
+	uint32_t   *numbers;
+	float	   *d;
+	uint32_t   *seen;			/* of each node the last search that saw it */
+	uint32_t	search;			/* number of the present one */
+} AnnWalk;
+
+/* The i-th nearest node that was found for this query. */
+static inline uint32_t
+ann_walk_node(const AnnWalk *walk, uint32_t query, uint32_t i)
+{
+	return (uint32_t) walk->candidates[query][i] >> 1;
+}
+
+/* Bytes of memory for searches of such a graph. */
+extern size_t ann_walk_size(const AnnGraph *graph, uint32_t breadth);
+
+/* Prepare to search; 'memory' is aligned as malloc does. */
+extern void ann_walk_init(AnnWalk *walk, const AnnGraph *graph,
+						  const AnnGraphRows *rows, uint32_t breadth, void *memory);
+
+/*
+ * Find the nearest nodes to each row of 'queries', up to ANN_WALK_QUERIES of
+ * them: first the nearest entries to all of them, then, one query at a time, the
+ * nearest nodes.  Up to 'breadth' of these are in walk->candidates[query]
+ * afterwards.  Algorithm 2 of Malkov and Yashunin (2018).
+ */
+extern void ann_walk_start(AnnWalk *walk, const AnnTile *queries,
+						   const AnnEntries *entries);
+extern void ann_walk_search(AnnWalk *walk, const AnnTile *queries, uint32_t query);
+
+/* Bytes of scratch memory to make a graph reachable and navigable. */
+extern size_t ann_reach_scratch_size(const AnnGraph *graph);
+
+/*
+ * Change as few edges as possible until every node can be reached from the
+ * entries.  Where no edge can be spared, the node becomes an entry.
+ */
+extern void ann_graph_make_reachable(AnnGraph *graph, const AnnGraphRows *rows,
+									 AnnEntries *entries,
+									 const AnnGraphOptions *options, void *scratch);
+
+/*
+ * Reachable is not yet findable: search for a part of the nodes, and make an
+ * entry of each that is not found.
+ */
+extern void ann_graph_make_navigable(const AnnGraph *graph, const AnnGraphRows *rows,
+									 AnnEntries *entries,
+									 const AnnGraphOptions *options, void *scratch);
+
+#endif							/* ANN_REACH_H */
