@@ -20,9 +20,12 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/algo/*.c src/store/*.c src/am/*.
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -Wshadow
 
+# Tests of annoy that are true of ann_hnsw as well, word for word, are run for both.
+BOTH = ann_hnsw_order ann_hnsw_complete ann_hnsw_input
+
 REGRESS = install distance norm input query_types exact planner opclass options \
 	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects \
-	annoy_updates annoy_empty annoy_offset
+	annoy_updates annoy_empty annoy_offset ann_hnsw ann_hnsw_external $(BOTH)
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently annoy-split \
 	annoy-first-row annoy-serializable annoy-hold
@@ -31,7 +34,7 @@ TAP_TESTS = 1
 PROVE_TESTS = test/t/*.pl
 
 UNIT = $(patsubst %.c,%,$(wildcard test/unit/*.c))
-EXTRA_CLEAN = $(UNIT) test/client/bind bench/kernels
+EXTRA_CLEAN = $(UNIT) test/client/bind bench/kernels $(BOTH_FILES)
 
 PG_CONFIG ?= pg_config
 
@@ -58,6 +61,17 @@ check-includes:
 all: check-includes
 
 $(OBJS): $(wildcard src/*.h src/*/*.h)
+
+# Derived from those of annoy.
+BOTH_FILES = $(BOTH:%=sql/%.sql) $(BOTH:%=expected/%.out)
+
+installcheck: $(BOTH_FILES)
+
+$(filter sql/%,$(BOTH_FILES)): sql/ann_hnsw_%.sql: sql/annoy_%.sql
+	sed 's/annoy/ann_hnsw/g' $< >$@
+
+$(filter expected/%,$(BOTH_FILES)): expected/ann_hnsw_%.out: expected/annoy_%.out
+	sed 's/annoy/ann_hnsw/g' $< >$@
 
 # Unit tests are programs of plain C over src/algo, without a server.
 unit: $(UNIT)

@@ -96,6 +96,13 @@ CREATE ACCESS METHOD annoy TYPE INDEX HANDLER annoyhandler;
 COMMENT ON ACCESS METHOD annoy IS
 	'approximate nearest neighbours by a forest of random-projection trees';
 
+CREATE FUNCTION annhnswhandler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+COMMENT ON FUNCTION annhnswhandler(internal) IS 'ann_hnsw index access method handler';
+CREATE ACCESS METHOD ann_hnsw TYPE INDEX HANDLER annhnswhandler;
+COMMENT ON ACCESS METHOD ann_hnsw IS
+	'approximate nearest neighbours by a graph of near neighbours';
+
 /*
  * The operator classes: one for each method, type of a column and distance,
  * each in a family of its own.  A class orders by the distance of its column
@@ -113,7 +120,7 @@ DECLARE
 	class_default text;
 	members text;
 BEGIN
-	FOREACH method IN ARRAY ARRAY['annoy'] LOOP
+	FOREACH method IN ARRAY ARRAY['annoy', 'ann_hnsw'] LOOP
 		FOREACH a IN ARRAY ARRAY['real[]', 'double precision[]']::regtype[] LOOP
 			FOR distance IN
 				VALUES ('l2', 'l2_distance', '<->', 'Euclidean distance'),
@@ -153,7 +160,8 @@ $$;
 CREATE FUNCTION ann_index_info(index regclass,
 	OUT method text, OUT metric text, OUT type text, OUT dimensions integer,
 	OUT scalar text, OUT code_bits integer, OUT rows bigint, OUT chunks integer,
-	OUT trees integer, OUT pages bigint, OUT node_pages bigint, OUT leaf_pages bigint,
+	OUT trees integer, OUT m integer, OUT ef_construction integer,
+	OUT pages bigint, OUT node_pages bigint, OUT leaf_pages bigint,
 	OUT element_pages bigint, OUT other_pages bigint, OUT free_pages bigint,
 	OUT format_version integer, OUT seed bigint, OUT simd text)
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;

@@ -52,7 +52,7 @@ enlarge_arena(AnnArena *arena, uint32 capacity)
 }
 
 AnnArena *
-ann_arena_make(const AnnIndex *info, Size budget)
+ann_arena_make(const AnnIndex *info, Size budget, Size further)
 {
 	AnnArena   *arena = palloc0(sizeof(AnnArena));
 
@@ -60,7 +60,7 @@ ann_arena_make(const AnnIndex *info, Size budget)
 	 * Beside the row: its number and its link, twice 4 bytes for growing, and
 	 * up to 16 in the table by which equal rows are found.
 	 */
-	Size		per_row = ann_arena_row_bytes(info) + 4 * sizeof(uint32) + 16;
+	Size		per_row = ann_arena_row_bytes(info) + 4 * sizeof(uint32) + 16 + further;
 
 	arena->info = info;
 	arena->context = AllocSetContextCreate(CurrentMemoryContext, "ann arena",
@@ -185,6 +185,61 @@ ann_arena_merge(AnnArena *arena)
 	}
 	pfree(table);
 	return distinct;
+}
+
+/* The rows equal to another one that are left to be read. */
+typedef struct EqualRows
+{
+	const AnnArena *arena;
+	uint32		next;
+} EqualRows;
+
+static void
+read_equal(void *state, ItemPointerData *tids, int n)
+{
+	EqualRows  *equal = state;
+
+	for (int i = 0; i < n; i++)
+	{
+		tids[i] = ann_arena_element(equal->arena, equal->next)->heap;
+		equal->next = equal->arena->next_equal[equal->next];
+	}
+}
+
+void
+ann_arena_write_equal(AnnArena *arena, uint32 row, AnnTidWriter *tids)
+{
+	EqualRows	equal = {arena, arena->next_equal[row]};
+	uint64		n = 0;
+
+	for (uint32 r = equal.next; r != ANN_NO_ROW; r = arena->next_equal[r])
+		n++;
+	if (n > 0)
+		ann_arena_element(arena, row)->more = ann_tids_write(tids, n, read_equal, &equal);
+}
+
+void
+ann_arena_compact(AnnArena *arena, uint32 n)
+{
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		row = arena->order[i];
+
+		CHECK_FOR_INTERRUPTS();
+		Assert(row >= i);
+		if (row > i)
+		{
+			memcpy(ann_arena_element(arena, i), ann_arena_element(arena, row),
+				   arena->info->element_size);
+			memcpy(row_bytes(arena, i), row_bytes(arena, row), arena->info->tree_dim);
+			arena->scales[i] = arena->scales[row];
+			arena->norms2[i] = arena->norms2[row];
+			arena->refs[i] = arena->refs[row];
+		}
+		arena->next_equal[i] = ANN_NO_ROW;
+		arena->order[i] = i;
+	}
+	arena->count = n;
 }
 
 char *

@@ -11,6 +11,7 @@
 #include "algo/split.h"
 #include "storage/buffile.h"
 #include "store/element.h"
+#include "store/tids.h"
 #include "store/tree_pages.h"
 
 /*
@@ -42,8 +43,11 @@ typedef struct AnnArena
 
 #define ANN_NO_ROW PG_UINT32_MAX
 
-/* An arena of 'budget' bytes, everything included, but of a few rows at least. */
-extern AnnArena *ann_arena_make(const AnnIndex *info, Size budget);
+/*
+ * An arena of 'budget' bytes, everything included, but of a few rows at least.
+ * 'further' are bytes that its owner needs for each row.
+ */
+extern AnnArena *ann_arena_make(const AnnIndex *info, Size budget, Size further);
 
 extern void ann_arena_free(AnnArena *arena);
 
@@ -72,6 +76,15 @@ extern AnnTreeRows ann_arena_tree_rows(const AnnArena *arena);
  * chained to the earlier one by next_equal; its error becomes the largest.
  */
 extern uint32 ann_arena_merge(AnnArena *arena);
+
+/*
+ * Write the heap TIDs of the rows that are chained to a row as further ones of its
+ * element.
+ */
+extern void ann_arena_write_equal(AnnArena *arena, uint32 row, AnnTidWriter *tids);
+
+/* Keep only the first n rows of arena->order, in this order, which is ascending. */
+extern void ann_arena_compact(AnnArena *arena, uint32 n);
 
 /* Scratch memory for growing a tree over so many rows. */
 extern char *ann_arena_scratch(AnnArena *arena, uint32 rows);

@@ -17,6 +17,9 @@
 #include "algo/centre.h"
 #include "algo/forest.h"
 #include "am/arena.h"
+#include "am/graph_build.h"
+#include "am/graph_make.h"
+#include "am/graph_vacuum.h"
 #include "am/grow.h"
 #include "am/method.h"
 #include "am/opclass.h"
@@ -162,7 +165,8 @@ set_centre(Build *b, const float *centre)
 {
 	b->info = ann_index_make(&b->meta);
 	b->info->centre = centre;
-	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024);
+	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024,
+							  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
 	b->element = palloc0(b->info->element_size);
 	b->floats = palloc(sizeof(float) * b->meta.dim);
 	b->v = ann_tree_vector_alloc(b->info);
@@ -389,10 +393,16 @@ initial_meta(Relation index)
 
 	meta.magic = ANN_MAGIC;
 	meta.version = ANN_FORMAT_VERSION;
-	meta.method = ANN_METHOD_ANNOY;
+	meta.method = ann_method(index);
 	meta.metric = ann_opclass(index).metric;
 	meta.scalar = options->scalar;
 	meta.trees = options->trees;
+	if (meta.method == ANN_METHOD_HNSW)
+	{
+		meta.trees = 1;
+		meta.m = (uint16) options->m;
+		meta.ef_construction = (uint16) options->ef_construction;
+	}
 	meta.chunks = 1;
 	meta.seed = UINT64CONST(0x616e6e6f79);
 	meta.code_bits = ANN_CODE_BITS(meta.dim);
@@ -449,9 +459,9 @@ write_index(Build *b)
 
 		if (b->info->centre != NULL)
 			b->info->meta.centre = ann_centre_write(bulk, b->info->centre, b->meta.dim);
-		chunk.leaf_capacity = ann_leaf_capacity(b->rows);
-		chunk.roots = ann_grow_chunk(b->index, b->info, bulk, tids, 0, &source,
-									 chunk.leaf_capacity, &elements);
+		chunk.leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, (double) b->rows));
+		chunk.roots = (ann_is_graph(b->info) ? ann_link_chunk : ann_grow_chunk)
+			(b->index, b->info, bulk, tids, 0, &source, chunk.leaf_capacity, &elements);
 		chunk.max_norm = b->info->max_norm;
 		b->meta = b->info->meta;
 	}
@@ -460,6 +470,8 @@ write_index(Build *b)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_WRITE);
 	write_head(bulk, &b->meta, &chunk);
 	ann_bulk_end(bulk);
+	if (b->spool != NULL && ann_is_graph(b->info))
+		ann_graph_connect(b->index, b->heap, b->info, &chunk);
 }
 
 /* The scan is over: what could not be known before. */

@@ -34,7 +34,12 @@
  *	 element_vector		a vector that is not finite			slot + 1
  *	 element_rest		pages of a long one are missing		slot + 1
  *	 element_unreferenced	a tree has no code of an element with a
- *							visible row						slot + 1
+ *							visible row, or no way along the links of a
+ *							graph leads to it				slot + 1
+ *	 links				a node has too many					slot + 1
+ *	 link_element		a link behind the end, or to itself	slot + 1
+ *	 link_twice			two links to one element			slot + 1
+ *	 link_factors		factors of a link's code			slot + 1
  *	 tids_list			beginning or end of a list			of its owner
  *	 tids_link			leads to no segment of TIDs			of who leads there
  *	 tids_segment		values of a segment					item

@@ -4,8 +4,8 @@
  *
  * check.c has the function, the order of things and the findings; check_pages.c
  * metapage, directory, elements and all pages as such; check_lists.c the lists of
- * TIDs; check_trees.c the way from the roots to the elements; check_heap.c the
- * comparison with the table; check_set.c sets of places.
+ * TIDs; check_trees.c the way from the roots to the elements, check_graph.c that
+ * along links; check_heap.c the comparison with the table; check_set.c sets of places.
  *
  * Nothing that is read is trusted, and no lock is held between two pages.  So
  * what looks wrong may be at work: it counts as found only if it is there again
@@ -182,6 +182,16 @@ extern void ann_check_orphans(AnnCheck *check);
 
 /* All trees of all chunks. */
 extern void ann_check_trees(AnnCheck *check);
+
+
+/* ---- Graphs (check_graph.c) --------------------------------------------- */
+
+/* The links of a record on a copied page. */
+extern void ann_check_links(AnnCheck *check, BlockNumber block, int slot,
+							const AnnElement *record);
+
+/* Add to the places of elements all that links lead to from them. */
+extern void ann_check_reach(AnnCheck *check, uint32 chunk, AnnPlaceSet *reached);
 
 
 /* ---- Rows of the table (check_heap.c) ----------------------------------- */

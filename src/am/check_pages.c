@@ -14,6 +14,7 @@
 #include "am/opclass.h"
 #include "miscadmin.h"
 #include "store/element.h"
+#include "store/link_pages.h"
 #include "utils/memutils.h"
 
 
@@ -56,13 +57,16 @@ check_meta_values(AnnCheck *check)
 {
 	const AnnMeta *meta = &check->meta;
 
-	if (meta->method != ANN_METHOD_ANNOY)
+	if (meta->method < ANN_METHOD_ANNOY || meta->method > ANN_METHOD_HNSW)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the method is %d, which is none", meta->method);
 	if (meta->metric != ann_opclass(check->index).metric)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the metric is %d, that of the operator class is %d",
 						 meta->metric, (int) ann_opclass(check->index).metric);
+	if (meta->method == ANN_METHOD_HNSW && (meta->m < 2 || meta->m > ANN_MAX_M))
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "m is %u, which is not within 2 and %d", meta->m, ANN_MAX_M);
 	if (meta->trees < 1 || meta->trees > ANN_MAX_ROOTS)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the number of trees is %u, which is not within 1 and %d",
@@ -300,33 +304,38 @@ ann_check_read_chunk(AnnCheck *check, uint32 number, AnnChunk *chunk)
 
 /* ---- Elements ----------------------------------------------------------- */
 
-/* What an element takes of the page that it begins on. */
-static Size
-slot_size(const AnnCheck *check)
-{
-	return Min((Size) check->info->element_size, ANN_BODY_SIZE);
-}
-
 int
 ann_check_slots(AnnCheck *check, Page page)
 {
 	if (check->meta.dim == 0 || ANN_PAGE_TAIL(page)->epoch != (uint8) check->meta.epoch)
 		return 0;
-	return Min((int) (ann_page_used(page) / slot_size(check)),
+	if (ann_is_graph(check->info))
+	{
+		int			damaged = ann_records_damaged(check->info, page);
+
+		return damaged >= 0 ? damaged : (int) PageGetMaxOffsetNumber(page);
+	}
+	return Min((int) (ann_page_used(page) / check->info->slot_size),
 			   check->info->elements_per_page);
 }
 
 const AnnElement *
 ann_check_slot(AnnCheck *check, Page page, int slot)
 {
-	return (const AnnElement *) (ANN_PAGE_BODY(page) + slot * slot_size(check));
+	static const AnnElement none = {.state = ANN_ELEMENT_FREE};
+	const AnnElement *record;
+
+	if (!ann_is_graph(check->info))
+		return (const AnnElement *) (ANN_PAGE_BODY(page) + slot * check->info->slot_size);
+	record = ann_record_get(page, slot);
+	return record != NULL ? record : &none;
 }
 
 const char *
 ann_check_assemble(AnnCheck *check, Page page, int slot, AnnElement *result,
 				   BlockNumber *where)
 {
-	Size		done = slot_size(check);
+	Size		done = check->info->slot_size;
 	Size		size = check->info->element_size;
 
 	memcpy(result, ann_check_slot(check, page, slot), done);
@@ -349,7 +358,7 @@ ann_check_assemble(AnnCheck *check, Page page, int slot, AnnElement *result,
 		*where = ANN_PAGE_TAIL(copy.data)->next;
 		done += part;
 	}
-	if (size > ANN_BODY_SIZE && *where != InvalidBlockNumber)
+	if (size > (Size) check->info->slot_size && *where != InvalidBlockNumber)
 		return "beyond the end of the vector";
 	return NULL;
 }
@@ -479,17 +488,36 @@ check_slot(AnnCheck *check, ElementWalk *walk)
 		ann_place_set_add(check->freed, walk->block, (uint16) (walk->slot + 1));
 		return;
 	}
+	if (ann_is_graph(check->info))
+		ann_check_links(check, walk->block, walk->slot, element);
 	if (ItemPointerIsValid(&element->heap))
 		check_living(check, walk, element);
 	if (ItemPointerIsValid(&element->more.head) || ItemPointerIsValid(&element->more.tail))
 		ann_check_list(check, &owner, true);
 }
 
+/* Is the part of a page in use what its elements take? */
+static void
+check_used(AnnCheck *check, const ElementWalk *walk, int slots)
+{
+	Size		used = ann_page_used(walk->page);
+
+	if (ann_is_graph(check->info))
+	{
+		if (ann_records_damaged(check->info, walk->page) >= 0)
+			ann_check_report(check, walk->block, slots + 1, "element_slots",
+							 "the record is damaged");
+	}
+	else if (used != (Size) slots * check->info->slot_size)
+		ann_check_report(check, walk->block, -1, "element_slots",
+						 "%zu bytes of the page are in use, which are not %d elements",
+						 used, slots);
+}
+
 /* A copied page of elements. */
 static void
 check_elements(AnnCheck *check, ElementWalk *walk)
 {
-	Size		used = ann_page_used(walk->page);
 	int			slots = ann_check_slots(check, walk->page);
 
 	if (ANN_PAGE_TAIL(walk->page)->epoch != (uint8) check->meta.epoch || check->meta.dim == 0)
@@ -497,10 +525,7 @@ check_elements(AnnCheck *check, ElementWalk *walk)
 		check->garbage = true;
 		return;
 	}
-	if (used != slots * slot_size(check))
-		ann_check_report(check, walk->block, -1, "element_slots",
-						 "%zu bytes of the page are in use, which are not %d elements",
-						 used, slots);
+	check_used(check, walk, slots);
 	check->slots[walk->block] = (uint16) slots;
 	for (walk->slot = 0; walk->slot < slots; walk->slot++)
 	{

@@ -565,7 +565,8 @@ walk_tree(TreeWalk *walk, AnnNodeRef root)
 /* ---- Trees -------------------------------------------------------------- */
 
 /*
- * Elements with a visible row that no code of the tree leads to.  Others may be
+ * Elements with a visible row that no code of the tree leads to, nor links from
+ * these.  Others may be
  * on their way into the tree, or have been given up on it.
  */
 static void
@@ -592,7 +593,7 @@ check_unreferenced(TreeWalk *walk)
 			is_read = true;
 			if (ann_check_element_visible(check, block, (Page) copy.data, slot))
 				ann_check_report(check, block, slot + 1, "element_unreferenced",
-								 "the element has a visible row, but no leaf of tree %d leads to it",
+								 "the element has a visible row, but nothing in tree %d leads to it",
 								 walk->tree);
 		}
 	}
@@ -616,7 +617,11 @@ check_tree(AnnCheck *check, uint32 chunk, int tree, AnnPlaceSet *places)
 			walk->elements = ann_place_set_make();
 		walk_tree(walk, root);
 		if (walk->whole && walk->elements != NULL)
+		{
+			if (ann_is_graph(check->info))
+				ann_check_reach(check, chunk, walk->elements);
 			check_unreferenced(walk);
+		}
 		if (walk->elements != NULL)
 			ann_place_set_free(walk->elements);
 	}

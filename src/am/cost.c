@@ -54,13 +54,18 @@
 #define RERANKED_MINIMUM 32
 #define RERANKED_PER_ROW 4
 
-/* The options of an index that the planner has locked. */
+/* Pages of a graph's entries that a search reads, and codes on such a page. */
+#define ENTRY_PAGES 12
+#define CODES_PER_PAGE 64
+
+/* The options of an index that the planner has locked, and its method. */
 static AnnOptions
-read_options(Oid oid)
+read_options(Oid oid, AnnMethod *method)
 {
 	Relation	index = index_open(oid, NoLock);
 	AnnOptions	result = *ann_options(index);
 
+	*method = ann_method(index);
 	index_close(index, NoLock);
 	return result;
 }
@@ -127,31 +132,61 @@ is_wanted(PlannerInfo *root, IndexPath *path)
 		!needs_all(root, path);
 }
 
-/*
- * Cost of the search that finds the first rows: leaf pages with the codes of
- * the rows inspected, and a page for each vector compared exactly.
- */
+/* What a search for the first rows does. */
+typedef struct SearchWork
+{
+	double		pages;			/* read at random */
+	double		codes;			/* estimated */
+	double		measured;		/* vectors compared exactly */
+} SearchWork;
+
+/* A forest: leaf pages with the codes, and a page for each vector. */
+static SearchWork
+forest_work(IndexOptInfo *index, const AnnOptions *options, double rows, double wanted)
+{
+	SearchWork	work;
+
+	work.codes = ann_search_rows(rows, wanted, options->trees);
+	work.measured = Min(work.codes, RERANKED_MINIMUM + RERANKED_PER_ROW * wanted);
+	work.pages = index->pages / (ELEMENT_TO_CODE + (double) options->trees) *
+		work.codes / rows + work.measured;
+	return work;
+}
+
+/* A graph: a page for each node that is visited, and those of the entries. */
+static SearchWork
+graph_work(const AnnOptions *options, double rows, double wanted)
+{
+	SearchWork	work;
+
+	work.measured = Min(ann_search_ef(wanted), rows);
+	work.codes = work.measured * 2 * options->m + ENTRY_PAGES * CODES_PER_PAGE;
+	work.pages = work.measured + ENTRY_PAGES;
+	return work;
+}
+
+/* Cost of the search that finds the first rows. */
 static Cost
 search_cost(PlannerInfo *root, IndexOptInfo *index, double wanted,
 			double loop_count, Cost random_page, double *pages_read)
 {
-	AnnOptions	options = read_options(index->indexoid);
+	AnnMethod	method;
+	AnnOptions	options = read_options(index->indexoid, &method);
 	double		rows = Max(index->tuples, 1);
-	double		inspected = ann_search_rows(rows, wanted, options.trees);
-	double		reranked = Min(inspected, RERANKED_MINIMUM + RERANKED_PER_ROW * wanted);
-	double		code_pages = index->pages / (ELEMENT_TO_CODE + (double) options.trees);
 	double		searches = SEARCHES_PER_CACHE * Max(loop_count, 1);
+	SearchWork	work;
 	double		pages;
 
-	pages = ceil(code_pages * inspected / rows + reranked);
-	pages = Min(pages, Max(index->pages, 1));
+	work = method == ANN_METHOD_HNSW ? graph_work(&options, rows, wanted)
+		: forest_work(index, &options, rows, wanted);
+	pages = Min(ceil(work.pages), Max(index->pages, 1));
 	*pages_read = pages;
 
 	return random_page / searches *
 		index_pages_fetched(pages * searches, index->pages, index->pages, root) +
 		pages * PAGE_CPU_MULTIPLIER * cpu_operator_cost +
-		inspected / CODES_PER_OPERATOR * cpu_operator_cost +
-		reranked * cpu_index_tuple_cost;
+		work.codes / CODES_PER_OPERATOR * cpu_operator_cost +
+		work.measured * cpu_index_tuple_cost;
 }
 
 /*

@@ -126,25 +126,6 @@ write_short_element(Grower *g, const AnnElement *element)
 	return ref;
 }
 
-/* The rows equal to another one that are left to be read. */
-typedef struct EqualRows
-{
-	const AnnArena *arena;
-	uint32		next;
-} EqualRows;
-
-static void
-read_equal(void *state, ItemPointerData *tids, int n)
-{
-	EqualRows  *equal = state;
-
-	for (int i = 0; i < n; i++)
-	{
-		tids[i] = ann_arena_element(equal->arena, equal->next)->heap;
-		equal->next = equal->arena->next_equal[equal->next];
-	}
-}
-
 /* Write the element of a row, with the heap TIDs of all rows equal to it. */
 static void
 write_element(Grower *g, uint32 row)
@@ -152,15 +133,7 @@ write_element(Grower *g, uint32 row)
 	AnnArena   *arena = g->arena;
 	AnnElement *element = ann_arena_element(arena, row);
 
-	if (arena->next_equal[row] != ANN_NO_ROW)
-	{
-		EqualRows	equal = {arena, arena->next_equal[row]};
-		uint64		n = 0;
-
-		for (uint32 r = equal.next; r != ANN_NO_ROW; r = arena->next_equal[r])
-			n++;
-		element->more = ann_tids_write(g->tids, n, read_equal, &equal);
-	}
+	ann_arena_write_equal(arena, row, g->tids);
 	arena->refs[row] = g->info->element_size > ANN_BODY_SIZE
 		? write_long_element(g, element) : write_short_element(g, element);
 	if (g->written != NULL)
@@ -538,32 +511,35 @@ grow_further(Grower *g, uint32 distinct)
 	return grow_part(g, &part);
 }
 
+static void
+init_grower(Grower *g, Relation index, const AnnIndex *info, AnnBulk *bulk,
+			uint32 chunk, AnnArena *arena, uint32 leaf_capacity)
+{
+	memset(g, 0, sizeof(Grower));
+	g->index = index;
+	g->info = info;
+	g->bulk = bulk;
+	g->arena = arena;
+	g->chunk = chunk;
+	g->leaf_capacity = leaf_capacity;
+	g->tree = ann_tree_begin(bulk, info, chunk);
+	g->leaf = ann_leaf_image_make(info);
+	g->leaf_context = AllocSetContextCreate(CurrentMemoryContext, "ann leaf",
+											ALLOCSET_DEFAULT_SIZES);
+	g->v = ann_tree_vector_alloc(info);
+	g->vector = palloc(sizeof(float) * info->meta.dim);
+}
+
 BlockNumber
 ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 			   AnnTidWriter *tids, uint32 chunk, AnnRowSource *source,
 			   uint32 leaf_capacity, uint64 *elements)
 {
-	Grower		g = {0};
+	Grower		g;
 	AnnNodeRef *roots = palloc(sizeof(AnnNodeRef) * info->meta.trees);
 
-	*elements = 0;
-	if (source->rows == 0)
-		return InvalidBlockNumber;
-
-	g.index = index;
-	g.info = info;
-	g.bulk = bulk;
+	init_grower(&g, index, info, bulk, chunk, source->arena, leaf_capacity);
 	g.tids = tids;
-	g.arena = source->arena;
-	g.chunk = chunk;
-	g.leaf_capacity = leaf_capacity;
-	g.tree = ann_tree_begin(bulk, info, chunk);
-	g.leaf = ann_leaf_image_make(info);
-	g.leaf_context = AllocSetContextCreate(CurrentMemoryContext, "ann leaf",
-										   ALLOCSET_DEFAULT_SIZES);
-	g.v = ann_tree_vector_alloc(info);
-	g.vector = palloc(sizeof(float) * info->meta.dim);
-
 	for (g.number = 0; g.number < (int) info->meta.trees; g.number++)
 	{
 		uint32		root;
@@ -577,4 +553,34 @@ ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 	*elements = g.elements;
 	MemoryContextDelete(g.leaf_context);
 	return ann_roots_write(bulk, chunk, roots, info->meta.trees);
+}
+
+BlockNumber
+ann_grow_entries(Relation index, const AnnIndex *info, AnnBulk *bulk, uint32 chunk,
+				 AnnArena *arena, const uint32 *rows, uint32 n, uint32 leaf_capacity)
+{
+	Grower		g;
+	AnnNodeRef	root;
+
+	init_grower(&g, index, info, bulk, chunk, arena, leaf_capacity);
+	g.number = 1;				/* the first one would write the elements */
+	memcpy(arena->order, rows, sizeof(uint32) * (Size) n);
+	root = ann_tree_end(g.tree, grow_arena(&g, n));
+	MemoryContextDelete(g.leaf_context);
+	return ann_roots_write(bulk, chunk, &root, 1);
+}
+
+BlockNumber
+ann_grow_entry_file(Relation index, const AnnIndex *info, AnnBulk *bulk, uint32 chunk,
+					AnnArena *arena, BufFile *file, uint64 rows, uint32 leaf_capacity)
+{
+	Part		part = {file, rows, false};
+	Grower		g;
+	AnnNodeRef	root;
+
+	init_grower(&g, index, info, bulk, chunk, arena, leaf_capacity);
+	g.number = 1;
+	root = ann_tree_end(g.tree, grow_part(&g, &part));
+	MemoryContextDelete(g.leaf_context);
+	return ann_roots_write(bulk, chunk, &root, 1);
 }

@@ -29,4 +29,21 @@ extern BlockNumber ann_grow_chunk(Relation index, const AnnIndex *info,
 								  AnnRowSource *source, uint32 leaf_capacity,
 								  uint64 *elements);
 
+/*
+ * Build one tree of n > 0 rows of an arena, whose elements have been written, and
+ * write it; returns the first page of the roots.
+ */
+extern BlockNumber ann_grow_entries(Relation index, const AnnIndex *info,
+									AnnBulk *bulk, uint32 chunk, AnnArena *arena,
+									const uint32 *rows, uint32 n,
+									uint32 leaf_capacity);
+
+/*
+ * The same of rows that were saved to a file, which is closed.  None is equal to
+ * another one.
+ */
+extern BlockNumber ann_grow_entry_file(Relation index, const AnnIndex *info,
+									   AnnBulk *bulk, uint32 chunk, AnnArena *arena,
+									   BufFile *file, uint64 rows, uint32 leaf_capacity);
+
 #endif							/* ANN_GROW_H */

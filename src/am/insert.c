@@ -1,35 +1,30 @@
 /*
  * insert.c
- *	  INSERT: a row goes to a leaf of each tree.
+ *	  INSERT: a row goes to a leaf of each tree, or into the graph.
  *
- * A row that is equal to others joins their element, which is found in the leaf
+ * The graph is graph_insert.c's.  In a forest, a row that is equal to others joins their element, which is found in the leaf
  * that the first tree leads to.  Else its own element is written first, then a
  * code in one leaf of each tree, each in an edit of its own.  An insert that is
  * interrupted leaves an element that fewer leaves know of, which the pass over
  * all elements finds; its row is not visible anyway.
- *
- * Nothing is locked but pages.  A leaf that is divided while a row is on its way
- * to it is found out by its generation, and the row goes its way again.
  */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "algo/code.h"
 #include "am/dimensions.h"
-#include "am/leaf_make.h"
+#include "am/graph_insert.h"
 #include "am/method.h"
 #include "am/options.h"
 #include "am/reshape.h"
 #include "am/source.h"
+#include "am/tree_insert.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "store/element.h"
 #include "store/tids.h"
 #include "utils/memutils.h"
-
-/* A tree that has just been changed is asked again so often before it is corrupt. */
-#define MAX_TRIES 1000
 
 /* Rows of one leaf that are compared with a new one, after their codes were. */
 #define MAX_EQUAL 8
@@ -45,13 +40,7 @@ typedef struct Insert
 	AnnTreeVector *v;			/* of the row, for the way down */
 	AnnTreeVector *stored;		/* of what its element says, for the codes */
 	AnnElement *element;
-
-	/* In the leaf of the tree at hand */
-	AnnLeafEntry leaf;
-	float	   *centre;
-	float	   *residual;
-	uint8	   *code;
-	AnnCodeFactors factors;
+	AnnTreeInsert tree;			/* in the leaf of the tree at hand */
 
 	/* Rows with the same code */
 	uint8	   *other;
@@ -69,34 +58,6 @@ insert_aside(Relation index, Size list, ItemPointer heap_tid)
 	ann_tids_append(index, 0, buffer, at + list, heap_tid);
 }
 
-/* ---- the way to a leaf ---- */
-
-/* Find the leaf of a tree, and the row's code in it. */
-static void
-find_leaf(Insert *i, int tree)
-{
-	Relation	index = i->at.index;
-
-	for (int tries = 0; tries < MAX_TRIES; tries++)
-	{
-		AnnNodeRef *roots;
-		int			n = ann_roots_read(index, &i->at.chunk, &roots);
-
-		CHECK_FOR_INTERRUPTS();
-		if (tree >= n)
-			ann_page_corrupted(index, i->at.chunk.roots, "%d roots", n);
-		if (ann_tree_descend(index, &i->info, i->v, roots[tree], 0, NULL, &i->leaf) &&
-			ann_leaf_centroid(index, &i->info, i->leaf.node, i->leaf.leaf, i->centre))
-		{
-			pfree(roots);
-			ann_make_code(&i->info, i->stored, i->centre, i->residual, i->code, &i->factors);
-			return;
-		}
-		pfree(roots);
-	}
-	ann_page_corrupted(index, i->at.chunk.roots, "no way to a leaf of tree %d", tree);
-}
-
 /* ---- equal rows ---- */
 
 /* Note rows that have the code of the new one. */
@@ -109,11 +70,11 @@ note_equal(const AnnLeafBlock *block, void *state)
 	{
 		int			row = pg_rightmost_one_pos32(live);
 
-		if (block->a[row] != i->factors.a || block->f[row] != i->factors.f ||
-			block->e[row] != i->factors.e || i->num_equal == MAX_EQUAL)
+		if (block->a[row] != i->tree.factors.a || block->f[row] != i->tree.factors.f ||
+			block->e[row] != i->tree.factors.e || i->num_equal == MAX_EQUAL)
 			continue;
 		ann_code_get(block->codes, i->info.code_bytes, row, i->other);
-		if (memcmp(i->other, i->code, i->info.code_bytes) == 0)
+		if (memcmp(i->other, i->tree.code, i->info.code_bytes) == 0)
 			i->equal[i->num_equal++] = block->element[row];
 	}
 }
@@ -125,7 +86,7 @@ join_equal(Insert *i)
 	if (i->info.meta.scalar == ANN_SCALAR_NONE)
 		return false;
 	i->num_equal = 0;
-	ann_leaf_scan(i->at.index, &i->info, i->leaf.leaf, note_equal, i,
+	ann_leaf_scan(i->at.index, &i->info, i->tree.leaf.leaf, note_equal, i,
 				  palloc(i->info.block_size));
 	for (int n = 0; n < i->num_equal; n++)
 	{
@@ -135,54 +96,23 @@ join_equal(Insert *i)
 	return false;
 }
 
-/* ---- codes ---- */
-
-/*
- * The counters, which are right by a block; they let the leaves grow with the
- * chunk.
- */
-static void
-count_block(Insert *i, int tree, uint32 rows)
-{
-	ann_tree_set_rows(i->at.index, &i->info, i->leaf.node, i->leaf.leaf, rows);
-	if (tree == 0)
-		ann_chunk_add_rows(i->at.index, &i->info, i->at.number, ANN_BLOCK_ROWS);
-}
-
-/* Append the row to its leaf of a tree, which find_leaf has found. */
-static void
-append_row(Insert *i, int tree, AnnElementRef element)
-{
-	AnnLeafFill fill;
-
-	while (!ann_leaf_append(i->at.index, &i->info, i->at.number, i->leaf.leaf, element,
-							i->code, &i->factors, &fill))
-	{
-		AnnLeafId	gone = i->leaf.leaf;
-
-		/* a leaf goes in the same edit as its entry */
-		find_leaf(i, tree);
-		if (ann_same_leaf(gone, i->leaf.leaf))
-			ann_leaf_corrupted(i->at.index, gone);
-	}
-	if (fill.new_block)
-		count_block(i, tree, fill.rows);
-	if (fill.rows > Max(i->at.chunk.leaf_capacity, fill.split_at))
-		ann_divide_leaf(&i->at, tree, &i->leaf, fill.rows);
-}
-
 /* ---- a row ---- */
 
+/*
+ * The vector of the row's element as codes see it.  *floats is the row's own less
+ * the centre, and becomes the element's, where that has one, in 'buffer'.
+ */
 static AnnTreeVector *
-stored_vector(Insert *i, const float *floats)
+stored_vector(Insert *i, const float **floats, float *buffer)
 {
 	AnnTreeVector *v;
 
 	if (i->info.meta.scalar == ANN_SCALAR_NONE)
 		return i->v;
 	v = ann_tree_vector_alloc(&i->info);
-	ann_element_floats(&i->info, i->element, (float *) floats);
-	ann_tree_vector_rotate(&i->info, floats, v);
+	ann_element_floats(&i->info, i->element, buffer);
+	ann_tree_vector_rotate(&i->info, buffer, v);
+	*floats = buffer;
 	return v;
 }
 
@@ -204,16 +134,57 @@ need_trees(Insert *i)
 	return ann_is_epoch(&i->at.chunk, &i->info);
 }
 
+/* A row of a forest has a code in each tree. */
+static void
+add_to_forest(Insert *i)
+{
+	int			trees = (int) i->info.meta.trees;
+	AnnElementRef ref;
+
+	ann_tree_insert_find(&i->tree, 0);
+	if (join_equal(i))
+		return;
+	ref = ann_element_add(i->at.index, &i->info, i->at.number, i->element, NULL);
+
+	/* the first tree last: what join_equal finds there is in all others, too */
+	for (int tree = trees - 1; tree >= 0; tree--)
+	{
+		if (trees > 1)
+			ann_tree_insert_find(&i->tree, tree);
+		ann_tree_insert_append(&i->tree, tree, ref);
+	}
+}
+
+/*
+ * A row of a graph has links, and if the dice say so, or nothing leads to it, a code
+ * in the tree of those that searches begin at.
+ */
+static void
+add_to_graph(Insert *i, const float *floats)
+{
+	uint32		dice = murmurhash32(ItemPointerGetBlockNumber(&i->tid) * 521 +
+									ItemPointerGetOffsetNumber(&i->tid));
+	AnnElementRef ref;
+	bool		alone;
+
+	if (!ann_graph_insert(&i->at, i->element, i->stored, floats, &ref, &alone))
+		return;
+	if (!alone && dice % ANN_ROWS_PER_ENTRY != 0)
+		return;
+	ann_tree_insert_find(&i->tree, 0);
+	ann_tree_insert_append(&i->tree, 0, ref);
+}
+
 /* Add a vector that has been checked. */
 static void
 insert_vector(Insert *i, const AnnVector *vector)
 {
 	const AnnIndex *info = &i->info;
-	float	   *buffer = palloc(sizeof(float) * vector->dim);
-	AnnElementRef ref;
+	const float *floats;
 
+	floats = ann_source_floats(vector, info->centre, palloc(sizeof(float) * vector->dim));
 	i->v = ann_tree_vector_alloc(info);
-	ann_tree_vector_row(info, ann_source_floats(vector, info->centre, buffer), i->v);
+	ann_tree_vector_row(info, floats, i->v);
 	if (info->meta.metric == ANN_METRIC_COSINE && i->v->norm2 == 0 && ann_source_is_zero(vector))
 	{
 		insert_aside(i->at.index, offsetof(AnnChunk, undefined), &i->tid);
@@ -222,26 +193,16 @@ insert_vector(Insert *i, const AnnVector *vector)
 	i->element = palloc(info->element_size);
 	ann_element_make(info, vector->data, vector->is_double, i->element);
 	i->element->heap = i->tid;
-	i->stored = stored_vector(i, palloc(sizeof(float) * vector->dim));
-	i->centre = palloc(sizeof(float) * info->padded);
-	i->residual = palloc(sizeof(float) * info->padded);
-	i->code = palloc(info->code_bytes);
+	i->stored = stored_vector(i, &floats, palloc(sizeof(float) * vector->dim));
+	ann_tree_insert_begin(&i->tree, &i->at, i->v, i->stored);
 	i->other = palloc(info->code_bytes);
 
 	if (!need_trees(i))
 		return;					/* ann_dimensions_confirm will say so, too */
-	find_leaf(i, 0);
-	if (join_equal(i))
-		return;
-	ref = ann_element_add(i->at.index, info, i->at.number, i->element);
-
-	/* the first tree last: what join_equal finds there is in all others, too */
-	for (int tree = (int) info->meta.trees - 1; tree >= 0; tree--)
-	{
-		if (info->meta.trees > 1)
-			find_leaf(i, tree);
-		append_row(i, tree, ref);
-	}
+	if (ann_is_graph(info))
+		add_to_graph(i, floats);
+	else
+		add_to_forest(i);
 }
 
 /* Check an array for an index of 'dim' dimensions, 0 if it has none so far. */

@@ -113,14 +113,14 @@ ann_index_info(PG_FUNCTION_ARGS)
 	AnnOpclass	opclass = ann_opclass(index);
 	AnnChunk	chunk;
 	TupleDesc	desc;
-	Datum		values[18];
-	bool		nulls[18] = {false};
+	Datum		values[20];
+	bool		nulls[20] = {false};
 	int			n = 0;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	ann_chunk_read(index, 0, &chunk);
-	values[n++] = CStringGetTextDatum("annoy");
+	values[n++] = CStringGetTextDatum(meta.method == ANN_METHOD_HNSW ? "ann_hnsw" : "annoy");
 	values[n++] = CStringGetTextDatum(metric_name(meta.metric));
 	values[n++] = CStringGetTextDatum(opclass.is_double ? "double precision[]" : "real[]");
 	nulls[n] = (meta.dim == 0);
@@ -131,6 +131,9 @@ ann_index_info(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum((int64) chunk.rows);
 	values[n++] = Int32GetDatum((int32) meta.chunks);
 	values[n++] = Int32GetDatum((int32) meta.trees);
+	nulls[n] = nulls[n + 1] = (meta.method != ANN_METHOD_HNSW);
+	values[n++] = Int32GetDatum(meta.m);
+	values[n++] = Int32GetDatum(meta.ef_construction);
 	values[n++] = Int64GetDatum(counts.pages);
 	values[n++] = Int64GetDatum(counts.kind[ANN_PAGE_NODE]);
 	values[n++] = Int64GetDatum(counts.kind[ANN_PAGE_LEAF]);

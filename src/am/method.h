@@ -16,6 +16,7 @@
 #include "commands/progress.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
+#include "store/format.h"
 #include "utils/rel.h"
 
 /* The one strategy: the distance of the column to a query, to order by. */
@@ -28,13 +29,17 @@
 
 /*
  * Values of PROGRESS_CREATEIDX_SUBPHASE; PostgreSQL sets the first one itself.
- * Their names are in annoy.c.
+ * Their names are in method.c.
  */
 #define ANN_PHASE_INITIALIZE	PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE
 #define ANN_PHASE_SCAN			2
 #define ANN_PHASE_DIVIDE		3
 #define ANN_PHASE_BUILD			4
-#define ANN_PHASE_WRITE			5
+#define ANN_PHASE_LINK			5
+#define ANN_PHASE_WRITE			6
+
+/* The access method of an index, whether it has been built or not. */
+extern AnnMethod ann_method(Relation index);
 
 /* build.c */
 extern IndexBuildResult *ann_build(Relation heap, Relation index,
@@ -68,6 +73,6 @@ extern void ann_cost_estimate(PlannerInfo *root, IndexPath *path,
 							  Cost *total_cost, Selectivity *selectivity,
 							  double *correlation, double *pages);
 
-/* opclass.c: ann_validate; options.c: ann_options_parse */
+/* opclass.c: ann_validate; options.c: ann_annoy_options_parse, ann_hnsw_options_parse */
 
 #endif							/* ANN_METHOD_H */

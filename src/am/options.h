@@ -17,6 +17,12 @@
 #define ANN_DEFAULT_SCALAR		ANN_SCALAR_F16
 #define ANN_DEFAULT_MAX_LIMIT	1000000
 
+#define ANN_MIN_M				2
+#define ANN_DEFAULT_M			16
+#define ANN_MIN_EF_CONSTRUCTION	4
+#define ANN_MAX_EF_CONSTRUCTION	1000
+#define ANN_DEFAULT_EF_CONSTRUCTION 64
+
 /*
  * The options of an index, as in rd_options.  They say how the next build is
  * to be done: what the present content was built with is in the metapage.
@@ -24,7 +30,9 @@
 typedef struct AnnOptions
 {
 	int32		vl_len_;		/* varlena header, not for direct use */
-	int			trees;
+	int			trees;			/* annoy */
+	int			m;				/* ann_hnsw: a node has up to 2m links ... */
+	int			ef_construction;	/* ... chosen from so many candidates */
 	AnnScalar	scalar;
 	int			dimensions;		/* 0: taken from the first row */
 } AnnOptions;
@@ -33,10 +41,14 @@ typedef struct AnnOptions
 extern const AnnOptions *ann_options(Relation index);
 
 /* amoptions: parse the WITH clause; raises PostgreSQL's own errors. */
-extern bytea *ann_options_parse(Datum reloptions, bool validate);
+extern bytea *ann_annoy_options_parse(Datum reloptions, bool validate);
+extern bytea *ann_hnsw_options_parse(Datum reloptions, bool validate);
 
 /* ann.search_k: candidates that a search of a forest inspects; 0 = automatic. */
 extern int	ann_search_k;
+
+/* ann.ef_search: nodes that a search of a graph keeps in view; 0 = automatic. */
+extern int	ann_ef_search;
 
 /* ann.max_limit: a query with a larger LIMIT is not served by an index. */
 extern int	ann_max_limit;
@@ -47,6 +59,9 @@ extern int	ann_max_limit;
  * and its price ask here.
  */
 extern double ann_search_rows(double rows, double limit, int trees);
+
+/* The same of a graph: its ef, for 'limit' rows (0: unknown). */
+extern double ann_search_ef(double limit);
 
 /* Make the options and settings known; when the library is loaded. */
 extern void ann_options_init(void);

@@ -517,7 +517,7 @@ flatten_tree(const AnnReshape *at, int number)
 static bool
 is_too_deep(const AnnReshape *at, int depth)
 {
-	double		leaves = 2.0 * at->chunk.rows / Max(at->chunk.leaf_capacity, 1) + 2;
+	double		leaves = 2 * ann_rows_in_tree(at->info, (double) at->chunk.rows) / Max(at->chunk.leaf_capacity, 1) + 2;
 
 	return depth > SPARE_DEPTH + 2 * log2(leaves) && depth % 16 == 0;
 }

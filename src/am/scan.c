@@ -3,17 +3,9 @@
  *	  ORDER BY distance: rows in ascending distance, all of them if one reads
  *	  on.
  *
- * A scan goes through stages.  Each inspects more rows than the one before:
- *
- *	 gather	 nodes of the trees are explored, nearest first, until the leaves
- *			 found hold twice the rows that are to be inspected
- *	 inspect the leaves are taken by the distance of their centroids; of the
- *			 rows whose codes say that they may be among the nearest, the
- *			 references become candidates
- *	 measure candidates are read, in the order of their lower bounds, and get
- *			 their exact distance, until the next bound is beyond what is
- *			 wanted
- *	 return	 what has been measured and is nearer than the next bound
+ * A scan goes through stages.  Each finds and measures more elements than the one
+ * before, in the way of the method (scan_forest.c, scan_graph.c); then those are
+ * returned that are nearer than what may not have been found.
  *
  * The first stage is broad enough for the LIMIT, where there is one, so that
  * most scans have only that.  When a good part of the index has been inspected,
@@ -30,147 +22,24 @@
 #include <math.h>
 
 #include "access/genam.h"
-#include "access/relscan.h"
 #include "access/tableam.h"
-#include "algo/code.h"
-#include "algo/frontier.h"
-#include "am/heap_source.h"
+#include "am/leaf_search.h"
 #include "am/limit.h"
 #include "am/method.h"
 #include "am/options.h"
+#include "am/scan.h"
 #include "am/source.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type_d.h"
 #include "compat.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "port/pg_bitutils.h"
-#include "store/element.h"
-#include "store/leaf_pages.h"
 #include "store/tids.h"
-#include "store/tree_pages.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
-#include "utils/tuplesort.h"
 
 /* Rows that a scan is prepared to return when nothing tells how many. */
 #define DEFAULT_LIMIT 100
-
-/* Standard deviations that lower bounds allow for. */
-#define SLACK 1.9f
-
-/* Candidates that are fetched ahead while one is measured. */
-#define PREFETCHED 3
-
-/* Leaves that are inspected in place of one that has been divided meanwhile. */
-#define MAX_DIVIDED 16
-
-/* The pass over all elements pays when so much of them has been inspected. */
-#define REST_SHARE 0.25
-
-/* A row that is returned next. */
-typedef struct Row
-{
-	double		distance;		/* where exact, or not beyond that of the next row */
-	ItemPointerData tid;
-} Row;
-
-typedef struct RowArray
-{
-	Row		   *rows;
-	int			count;
-	int			capacity;
-	int			next;			/* the first that has not been returned */
-} RowArray;
-
-/* A measured element and its rows. */
-typedef struct Hit
-{
-	double		low;
-	double		high;
-	int			num_tids;
-	ItemPointerData tid;		/* the only one ... */
-	ItemPointer tids;			/* ... or all of several */
-} Hit;
-
-typedef struct HitArray
-{
-	Hit	   *entries;
-	int			count;
-	int			capacity;
-} HitArray;
-
-typedef struct LeafArray
-{
-	AnnLeafEntry *entries;
-	int			count;
-	int			capacity;
-	int			inspected;		/* the first so many */
-} LeafArray;
-
-typedef enum Phase
-{
-	PHASE_START,
-	PHASE_STAGES,				/* returning results of a stage */
-	PHASE_REST,					/* returning the sorted rest */
-	PHASE_LATE,					/* returning late rows from the same sort */
-	PHASE_UNORDERED,			/* no distance at all: all elements */
-	PHASE_UNDEFINED,			/* rows without a distance */
-	PHASE_NULLS,				/* rows without a vector */
-	PHASE_END
-} Phase;
-
-typedef struct AnnScan
-{
-	/* Unchanging, set by beginscan */
-	MemoryContext context;		/* of all below; reset by rescan */
-	AnnIndex	info;
-
-	/* Set by rescan */
-	Phase		phase;
-	bool		null_query;
-	int			dim;			/* of the query */
-	const double *values;
-	AnnQuery   *query;
-	double		wanted;			/* rows to be returned by the end of the stage */
-	double		to_inspect;		/* rows to be inspected by then */
-
-	/* Search */
-	AnnChunk	chunk;
-	AnnTreeVector *v;
-	AnnCodeQuery *code_query;
-	AnnFrontier frontier;		/* of nodes */
-	LeafArray	leaves;
-	double		gathered;		/* rows in leaves */
-	double		inspected;		/* of these, in leaves whose codes were read */
-	float		d2;				/* of the leaf that is being inspected */
-	char	   *block;			/* scratch for large blocks */
-	AnnThreshold threshold;		/* on upper bounds by codes */
-	AnnFrontier candidates;
-	AnnSeen		seen;			/* candidates there have ever been */
-
-	/* Results */
-	AnnElement *element;		/* scratch */
-	HitArray	results;		/* measured, not returned yet; sorted when returning */
-	int			next_result;
-	double		bound;			/* unmeasured candidates are not below */
-	double		returned;		/* the largest distance that was returned */
-	HitArray	late;
-	AnnHeapSource *heap;		/* made when it is needed */
-
-	/* The rest */
-	Tuplesortstate *sort;
-	TupleTableSlot *slot;
-	double		late_below;
-
-	/* What is returned next, one by one */
-	RowArray	out;
-	RowArray	nan;			/* met by the pass over the rest */
-	BlockNumber heap_blocks;	/* the table has at least so many */
-	BlockNumber next_block;		/* PHASE_UNORDERED */
-	BlockNumber num_blocks;
-} AnnScan;
 
 /* ---- begin, rescan, end ---- */
 
@@ -250,50 +119,16 @@ query_floats(const AnnScan *s)
 	return ann_source_floats(&vector, s->info.centre, palloc(sizeof(float) * s->dim));
 }
 
-/* Add an entry to a heap, enlarged as needed. */
-static void
-push_entry(AnnFrontier *heap, float cost, uint64 item)
-{
-	if (heap->size == heap->capacity)
-	{
-		heap->capacity *= 2;
-		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
-	}
-	ann_frontier_push(heap, cost, item);
-}
-
-/* The roots to begin at. */
-static void
-push_roots(IndexScanDesc scan, AnnScan *s)
-{
-	AnnNodeRef *roots;
-	int			n = ann_roots_read(scan->indexRelation, &s->chunk, &roots);
-
-	for (int i = 0; i < n; i++)
-		push_entry(&s->frontier, 0, ANN_NODE_ITEM(roots[i]));
-}
-
-/* What the search needs of the query, and the roots to begin at. */
+/* What the search needs of the query. */
 static void
 start_search(IndexScanDesc scan, AnnScan *s)
 {
-	const AnnIndex *info = &s->info;
-	Size		size;
-
-	s->query = ann_query_make(info, s->values);
-	s->v = ann_tree_vector_alloc(info);
-	ann_tree_vector_query(info, query_floats(s), s->v);
-	size = ann_code_query_size(info->meta.code_bits, info->padded);
-	s->code_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
-										info->meta.code_bits, info->padded,
-										s->v->rotated);
-	s->block = palloc(info->block_size);
-	s->element = palloc(info->element_size);
-
-	ann_frontier_init(&s->frontier, palloc(sizeof(AnnCandidate) * 64), 64);
-	push_roots(scan, s);
-	ann_frontier_init(&s->candidates, palloc(sizeof(AnnCandidate) * 1024), 1024);
-	ann_seen_init(&s->seen, palloc(sizeof(uint64) * 4096), 4096);
+	s->query = ann_query_make(&s->info, s->values);
+	s->v = ann_tree_vector_alloc(&s->info);
+	ann_tree_vector_query(&s->info, query_floats(s), s->v);
+	s->element = palloc(s->info.element_size);
+	s->method = s->info.meta.method == ANN_METHOD_HNSW ? &ann_graph_search : &ann_forest_search;
+	s->search = s->method->begin(scan, s);
 }
 
 void
@@ -312,7 +147,7 @@ ann_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 	s->context = context;
 	old = MemoryContextSwitchTo(context);
 
-	s->phase = PHASE_START;
+	s->phase = ANN_SCAN_START;
 	s->num_blocks = InvalidBlockNumber;
 	s->returned = -get_float8_infinity();
 	order = scan->numberOfOrderBys > 0 ? &scan->orderByData[0] : NULL;
@@ -341,225 +176,47 @@ ann_endscan(IndexScanDesc scan)
 	pfree(s);
 }
 
-/* ---- gather ---- */
-
-static void
-add_leaf(LeafArray *leaves, const AnnLeafEntry *leaf)
-{
-	if (leaves->count == leaves->capacity)
-	{
-		leaves->capacity = Max(64, leaves->capacity * 2);
-		leaves->entries = leaves->entries == NULL
-			? palloc(sizeof(AnnLeafEntry) * leaves->capacity)
-			: repalloc_huge(leaves->entries, sizeof(AnnLeafEntry) * leaves->capacity);
-	}
-	leaves->entries[leaves->count++] = *leaf;
-}
-
-static int
-compare_leaves(const void *a, const void *b)
-{
-	float		x = ((const AnnLeafEntry *) a)->priority,
-				y = ((const AnnLeafEntry *) b)->priority;
-
-	return (x > y) - (x < y);
-}
-
-/*
- * Find leaves.  False if nodes that had been seen were not there any more: their
- * tree has been flattened, or leaves been joined.
- */
-static bool
-explore(IndexScanDesc scan, AnnScan *s)
-{
-	AnnCandidate next;
-	AnnLeafEntry leaf;
-	bool		complete = true;
-
-	while (s->gathered < 2 * s->to_inspect && ann_frontier_pop(&s->frontier, &next))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (ann_tree_descend(scan->indexRelation, &s->info, s->v,
-							 ANN_ITEM_NODE(next.item), next.cost, &s->frontier, &leaf))
-		{
-			add_leaf(&s->leaves, &leaf);
-			s->gathered += leaf.rows;
-		}
-		else
-			complete = false;
-	}
-	return complete;
-}
-
-/* Find leaves, and sort those that have not been inspected. */
-static void
-gather(IndexScanDesc scan, AnnScan *s)
-{
-	if (!explore(scan, s))
-	{
-		/* once more from the roots; rows that are met again do no harm */
-		ann_chunk_read(scan->indexRelation, 0, &s->chunk);
-		if (ann_is_epoch(&s->chunk, &s->info))
-			push_roots(scan, s);
-		s->gathered = s->inspected;
-		explore(scan, s);
-	}
-	qsort(s->leaves.entries + s->leaves.inspected,
-		  s->leaves.count - s->leaves.inspected, sizeof(AnnLeafEntry), compare_leaves);
-}
-
-/* ---- inspect ---- */
-
-static inline uint64
-element_key(AnnElementRef ref)
-{
-	return (uint64) ItemPointerGetBlockNumberNoCheck(&ref) << 16 |
-		ItemPointerGetOffsetNumberNoCheck(&ref);
-}
-
-static inline AnnElementRef
-key_element(uint64 key)
-{
-	AnnElementRef ref;
-
-	ItemPointerSet(&ref, (BlockNumber) (key >> 16), (OffsetNumber) (key & 0xffff));
-	return ref;
-}
-
-/* True if the element is met for the first time. */
-static bool
-note_seen(AnnScan *s, uint64 key)
-{
-	AnnSeenResult result = ann_seen_insert(&s->seen, key);
-
-	if (result == ANN_SEEN_FULL)
-	{
-		uint64_t   *old = s->seen.slots;
-		size_t		capacity = s->seen.capacity * 4;
-
-		ann_seen_move(&s->seen,
-					  MemoryContextAllocHuge(s->context, sizeof(uint64) * capacity), capacity);
-		pfree(old);
-		result = ann_seen_insert(&s->seen, key);
-	}
-	return result == ANN_SEEN_NEW;
-}
-
-
-static void
-inspect_block(const AnnLeafBlock *block, void *state)
-{
-	AnnScan  *s = state;
-	AnnCodeBlock codes = {block->codes, block->a, block->f, block->e};
-	float		estimate[ANN_BLOCK_ROWS];
-	float		bound[ANN_BLOCK_ROWS];
-	uint32		mask;
-
-	mask = ann_kernels->scan_block(s->code_query, &codes, s->d2, SLACK,
-								   ann_threshold_get(&s->threshold), estimate, bound);
-	mask &= block->live;
-	while (mask != 0)
-	{
-		int			row = pg_rightmost_one_pos32(mask);
-		uint64		key = element_key(block->element[row]);
-
-		mask &= mask - 1;
-		/* the threshold may have sunk since */
-		if (bound[row] > ann_threshold_get(&s->threshold) || !note_seen(s, key))
-			continue;
-		push_entry(&s->candidates, isnan(bound[row]) ? -FLT_MAX : bound[row], key);
-		if (!isnan(bound[row]))
-			ann_threshold_offer(&s->threshold, 2 * estimate[row] - bound[row]);
-	}
-}
-
-/*
- * Inspect what has come to be at the place of a leaf that was divided, which may
- * be going on.
- */
-static void
-inspect_again(IndexScanDesc scan, AnnScan *s, AnnNodeRef node)
-{
-	AnnFrontier below;
-	AnnCandidate next;
-	AnnLeafEntry entry;
-	int			tries = MAX_DIVIDED;
-
-	ann_frontier_init(&below, palloc(sizeof(AnnCandidate) * MAX_DIVIDED), MAX_DIVIDED);
-	ann_frontier_push(&below, 0, ANN_NODE_ITEM(node));
-	while (tries-- > 0 && ann_frontier_pop(&below, &next))
-	{
-		if (!ann_tree_descend(scan->indexRelation, &s->info, s->v,
-							  ANN_ITEM_NODE(next.item), 0, &below, &entry))
-			continue;
-		s->d2 = entry.d2;
-		if (!ann_leaf_scan(scan->indexRelation, &s->info, entry.leaf, inspect_block,
-						   s, s->block))
-			push_entry(&below, 0, ANN_NODE_ITEM(entry.node));
-	}
-	pfree(below.entries);
-}
-
-static void
-inspect_leaf(IndexScanDesc scan, AnnScan *s, const AnnLeafEntry *leaf)
-{
-	s->d2 = leaf->d2;
-	if (!ann_leaf_scan(scan->indexRelation, &s->info, leaf->leaf, inspect_block, s,
-					   s->block))
-		inspect_again(scan, s, leaf->node);
-}
-
-/*
- * Inspect leaves up to the number of rows of this stage.  Those of earlier
- * stages are inspected again, since their thresholds were for fewer rows.
- */
-static void
-inspect(IndexScanDesc scan, AnnScan *s)
-{
-	int			k = (int) Min(s->wanted, s->gathered + 1);
-	int			before = s->leaves.inspected;
-
-	ann_threshold_init(&s->threshold,
-					   MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * k), k);
-	for (int i = 0; i < before; i++)
-		inspect_leaf(scan, s, &s->leaves.entries[i]);
-	while (s->inspected < s->to_inspect && s->leaves.inspected < s->leaves.count)
-	{
-		AnnLeafEntry *leaf = &s->leaves.entries[s->leaves.inspected++];
-
-		inspect_leaf(scan, s, leaf);
-		s->inspected += leaf->rows;
-	}
-	pfree(s->threshold.values);
-}
-
 /* ---- measure ---- */
 
-/* What a bound on the codes' scale is as a distance. */
-static double
-bound_distance(const AnnScan *s, float bound)
+double
+ann_scan_code_distance(const AnnScan *s, float code)
 {
 	switch ((AnnMetric) s->info.meta.metric)
 	{
 		case ANN_METRIC_L2:
-			return sqrt(Max(bound, 0));
+			return sqrt(Max(code, 0));
 		case ANN_METRIC_COSINE:
-			return bound / 2;
+			return code / 2;
 		case ANN_METRIC_IP:
-			return (bound - s->query->norm * s->query->norm) / 2;
+			return (code - s->query->norm * s->query->norm) / 2;
 	}
 	return 0;
 }
 
-static Hit *
-new_result(AnnScan *s, HitArray *array)
+float
+ann_scan_distance_code(const AnnScan *s, double distance)
+{
+	switch ((AnnMetric) s->info.meta.metric)
+	{
+		case ANN_METRIC_L2:
+			return (float) (distance * distance);
+		case ANN_METRIC_COSINE:
+			return (float) (distance * 2);
+		case ANN_METRIC_IP:
+			return (float) (distance * 2 + s->query->norm * s->query->norm);
+	}
+	return 0;
+}
+
+static AnnHit *
+new_result(AnnScan *s, AnnHitArray *array)
 {
 	if (array->count == array->capacity)
 	{
 		array->capacity = Max(64, array->capacity * 2);
 		array->entries = array->entries == NULL
-			? MemoryContextAlloc(s->context, sizeof(Hit) * array->capacity)
-			: repalloc_huge(array->entries, sizeof(Hit) * array->capacity);
+			? MemoryContextAlloc(s->context, sizeof(AnnHit) * array->capacity)
+			: repalloc_huge(array->entries, sizeof(AnnHit) * array->capacity);
 	}
 	return &array->entries[array->count++];
 }
@@ -587,9 +244,9 @@ check_tid(IndexScanDesc scan, AnnScan *s, const ItemPointerData *tid)
 				 errhint("Please REINDEX it.")));
 }
 
-/* The distance of a row from the table; false if the snapshot does not see it. */
-static bool
-row_distance(IndexScanDesc scan, AnnScan *s, const ItemPointerData *tid, double *distance)
+bool
+ann_scan_row_distance(IndexScanDesc scan, AnnScan *s, const ItemPointerData *tid,
+					  double *distance)
 {
 	if (s->heap == NULL)
 	{
@@ -608,7 +265,7 @@ static void
 keep_hit(AnnScan *s, double low, double high, int num_tids, const ItemPointerData *tid,
 		 ItemPointer tids)
 {
-	Hit		   *hit = new_result(s, low < s->returned || isnan(low) ? &s->late : &s->results);
+	AnnHit		   *hit = new_result(s, low < s->returned || isnan(low) ? &s->late : &s->results);
 
 	hit->low = low;
 	hit->high = high;
@@ -618,12 +275,12 @@ keep_hit(AnnScan *s, double low, double high, int num_tids, const ItemPointerDat
 }
 
 /*
- * Keep a measured element.  Where its interval does not tell whether it is late,
- * its rows are kept one by one, with their own distances.
+ * Where the interval does not tell whether the element is late, its rows are kept
+ * one by one, with their own distances.
  */
-static void
-keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
-			AnnElementRef ref, const AnnElement *element)
+void
+ann_scan_keep(IndexScanDesc scan, AnnScan *s, double low, double high,
+			  AnnElementRef ref, const AnnElement *element)
 {
 	int			num_tids = 1;
 	ItemPointer tids = NULL;
@@ -646,7 +303,7 @@ keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
 	{
 		const ItemPointerData *tid = tids != NULL ? &tids[i] : &element->heap;
 
-		if (row_distance(scan, s, tid, &low))
+		if (ann_scan_row_distance(scan, s, tid, &low))
 			keep_hit(s, low, low, 1, tid, NULL);
 	}
 	if (tids != NULL)
@@ -655,24 +312,21 @@ keep_result(IndexScanDesc scan, AnnScan *s, double low, double high,
 
 /* The rows of a result. */
 static const ItemPointerData *
-result_tids(const Hit *result)
+result_tids(const AnnHit *result)
 {
 	return result->tids != NULL ? result->tids : &result->tid;
 }
 
-/*
- * Read a candidate and find its distance.  False if it is dead, or if the rows
- * themselves had to be asked and this snapshot sees none.
- */
-static bool
-measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref, double *low, double *high)
+bool
+ann_scan_measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref, double *low,
+				 double *high)
 {
 	if (!ann_element_read(scan->indexRelation, &s->info, ref, s->element))
 		return false;
 	if (s->info.meta.scalar == ANN_SCALAR_NONE)
 	{
 		/* rows are not merged: there is only one */
-		if (!row_distance(scan, s, &s->element->heap, low))
+		if (!ann_scan_row_distance(scan, s, &s->element->heap, low))
 			return false;
 		*high = *low;
 		return true;
@@ -681,101 +335,57 @@ measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref, double *low, double *
 	return true;
 }
 
-/* The first entries of the heap are the ones most likely to be measured next. */
-static void
-prefetch_candidates(IndexScanDesc scan, AnnScan *s)
-{
-	for (size_t i = 0; i < Min(s->candidates.size, PREFETCHED); i++)
-		ann_element_prefetch(scan->indexRelation, &s->info,
-							 key_element(s->candidates.entries[i].item));
-}
-
-/*
- * Measure candidates until the next bound is above the distance of the last
- * one that is wanted.
- */
-static void
-measure_candidates(IndexScanDesc scan, AnnScan *s)
-{
-	int			k = (int) Min(s->wanted, (double) s->candidates.size + s->results.count + 1);
-	AnnThreshold nearest;
-	AnnCandidate next;
-	double		low,
-				high;
-
-	ann_threshold_init(&nearest,
-					   MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * k), k);
-	for (int i = 0; i < s->results.count; i++)
-		ann_threshold_offer(&nearest, (float) s->results.entries[i].high);
-	while (ann_frontier_peek(&s->candidates) != NULL)
-	{
-		CHECK_FOR_INTERRUPTS();
-		s->bound = bound_distance(s, ann_frontier_peek(&s->candidates)->cost);
-		if (s->bound > ann_threshold_get(&nearest))
-			break;
-		ann_frontier_pop(&s->candidates, &next);
-		prefetch_candidates(scan, s);
-		if (measure(scan, s, key_element(next.item), &low, &high))
-		{
-			keep_result(scan, s, low, high, key_element(next.item), s->element);
-			ann_threshold_offer(&nearest, (float) high);
-		}
-	}
-	if (ann_frontier_peek(&s->candidates) == NULL)
-		s->bound = get_float8_infinity();
-	pfree(nearest.values);
-}
-
 static int
 compare_results(const void *a, const void *b)
 {
-	double		x = ((const Hit *) a)->low,
-				y = ((const Hit *) b)->low;
+	double		x = ((const AnnHit *) a)->low,
+				y = ((const AnnHit *) b)->low;
 
 	return float8_cmp_internal(x, y);
 }
 
 /* ---- stages ---- */
 
+/* What was returned is gone: keep the others in front. */
+static void
+drop_returned(AnnScan *s)
+{
+	if (s->next_result > 0)
+		memmove(s->results.entries, s->results.entries + s->next_result,
+				sizeof(AnnHit) * (s->results.count - s->next_result));
+	s->results.count -= s->next_result;
+	s->next_result = 0;
+}
+
 /* One more stage; false when the pass over the rest is to come. */
 static bool
 next_stage(IndexScanDesc scan, AnnScan *s)
 {
-	if (s->info.meta.dim == 0 ||
-		(s->frontier.size == 0 && s->leaves.inspected == s->leaves.count) ||
-		(s->inspected > 0 && s->inspected >= REST_SHARE * s->chunk.rows * s->info.meta.trees) ||
-		(s->inspected > 0 &&
-		 s->seen.capacity * sizeof(uint64) > (Size) work_mem * 1024 / 4))
+	if (s->info.meta.dim == 0 || !s->method->goes_on(s))
 		return false;
-
-	if (s->inspected > 0)
+	if (s->stages > 0)
 	{
+		if (s->method->seen(s)->capacity * sizeof(uint64) > (Size) work_mem * 1024 / 4)
+			return false;
 		s->wanted *= 4;
-		s->to_inspect *= 2;
 	}
-	gather(scan, s);
-	inspect(scan, s);
-	/* what was returned is gone: keep the others in front */
-	if (s->next_result > 0)
-		memmove(s->results.entries, s->results.entries + s->next_result,
-				sizeof(Hit) * (s->results.count - s->next_result));
-	s->results.count -= s->next_result;
-	s->next_result = 0;
-	measure_candidates(scan, s);
-	qsort(s->results.entries, s->results.count, sizeof(Hit), compare_results);
+	s->stages++;
+	drop_returned(s);
+	s->method->stage(scan, s);
+	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
 	return true;
 }
 
 static void
-add_row(AnnScan *s, RowArray *out, double distance, const ItemPointerData *tid)
+add_row(AnnScan *s, AnnRowArray *out, double distance, const ItemPointerData *tid)
 {
 
 	if (out->count == out->capacity)
 	{
 		out->capacity = Max(64, out->capacity * 2);
 		out->rows = out->rows == NULL
-			? MemoryContextAlloc(s->context, sizeof(Row) * out->capacity)
-			: repalloc_huge(out->rows, sizeof(Row) * out->capacity);
+			? MemoryContextAlloc(s->context, sizeof(AnnRow) * out->capacity)
+			: repalloc_huge(out->rows, sizeof(AnnRow) * out->capacity);
 	}
 	out->rows[out->count].distance = distance;
 	out->rows[out->count++].tid = *tid;
@@ -790,12 +400,12 @@ add_out(AnnScan *s, double distance, const ItemPointerData *tid)
 static int
 compare_rows(const void *a, const void *b)
 {
-	return float8_cmp_internal(((const Row *) a)->distance, ((const Row *) b)->distance);
+	return float8_cmp_internal(((const AnnRow *) a)->distance, ((const AnnRow *) b)->distance);
 }
 
 /* Put the rows of a hit out, with their own distances if they may differ. */
 static void
-put_out(IndexScanDesc scan, AnnScan *s, const Hit *hit, bool exactly)
+put_out(IndexScanDesc scan, AnnScan *s, const AnnHit *hit, bool exactly)
 {
 	double		distance = hit->low;
 
@@ -804,7 +414,7 @@ put_out(IndexScanDesc scan, AnnScan *s, const Hit *hit, bool exactly)
 		const ItemPointerData *tid = &result_tids(hit)[i];
 
 		if (exactly && hit->low != hit->high &&
-			!row_distance(scan, s, tid, &distance))
+			!ann_scan_row_distance(scan, s, tid, &distance))
 			continue;
 		if (isnan(distance))
 			keep_hit(s, distance, distance, 1, tid, NULL);
@@ -817,19 +427,19 @@ put_out(IndexScanDesc scan, AnnScan *s, const Hit *hit, bool exactly)
 static void
 put_back(AnnScan *s)
 {
-	RowArray   *out = &s->out;
-	HitArray   *results = &s->results;
+	AnnRowArray   *out = &s->out;
+	AnnHitArray   *results = &s->results;
 	int			count = results->count;
 
 	while (out->count > 0 && out->rows[out->count - 1].distance > s->bound)
 	{
-		const Row  *row = &out->rows[--out->count];
+		const AnnRow  *row = &out->rows[--out->count];
 
 		keep_hit(s, row->distance, row->distance, 1, &row->tid, NULL);
 	}
 	if (results->count > count)
 		qsort(results->entries + s->next_result, results->count - s->next_result,
-			  sizeof(Hit), compare_results);
+			  sizeof(AnnHit), compare_results);
 }
 
 /*
@@ -840,7 +450,7 @@ put_back(AnnScan *s)
 static bool
 return_results(IndexScanDesc scan, AnnScan *s)
 {
-	HitArray   *results = &s->results;
+	AnnHitArray   *results = &s->results;
 	int			first = s->next_result;
 	double		high;
 	bool		several;
@@ -862,7 +472,7 @@ return_results(IndexScanDesc scan, AnnScan *s)
 		put_out(scan, s, &results->entries[i], several);
 	if (several)
 	{
-		qsort(s->out.rows, s->out.count, sizeof(Row), compare_rows);
+		qsort(s->out.rows, s->out.count, sizeof(AnnRow), compare_rows);
 		put_back(s);
 		high = s->out.count > 0 ? s->out.rows[s->out.count - 1].distance : s->returned;
 	}
@@ -900,7 +510,7 @@ sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
 {
 	double		distance = low;
 
-	if (low != high && !row_distance(scan, s, tid, &distance))
+	if (low != high && !ann_scan_row_distance(scan, s, tid, &distance))
 		return;
 	if (isnan(distance))
 	{
@@ -909,18 +519,18 @@ sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
 	}
 	ExecClearTuple(s->slot);
 	s->slot->tts_values[0] = Float8GetDatum(distance);
-	s->slot->tts_values[1] = Int64GetDatum((int64) element_key(*tid));
+	s->slot->tts_values[1] = Int64GetDatum((int64) ann_element_key(*tid));
 	s->slot->tts_isnull[0] = s->slot->tts_isnull[1] = false;
 	ExecStoreVirtualTuple(s->slot);
 	tuplesort_puttupleslot(s->sort, s->slot);
 }
 
 static void
-sort_results(IndexScanDesc scan, AnnScan *s, const HitArray *array, int first)
+sort_results(IndexScanDesc scan, AnnScan *s, const AnnHitArray *array, int first)
 {
 	for (int i = first; i < array->count; i++)
 	{
-		Hit		   *hit = &array->entries[i];
+		AnnHit		   *hit = &array->entries[i];
 
 		for (int j = 0; j < hit->num_tids; j++)
 			sort_row(scan, s, hit->low, hit->high, &result_tids(hit)[j]);
@@ -930,7 +540,7 @@ sort_results(IndexScanDesc scan, AnnScan *s, const HitArray *array, int first)
 /* The living elements of a page that no stage has measured. */
 typedef struct PageElements
 {
-	const AnnScan *scan;
+	const AnnSeen *seen;		/* NULL: none has been measured */
 	int			count;
 	AnnElementRef refs[MaxHeapTuplesPerPage * 2];
 } PageElements;
@@ -940,8 +550,7 @@ note_element(AnnElementRef ref, uint32 chunk, const AnnElement *element, void *s
 {
 	PageElements *page = state;
 
-	if (page->scan->seen.capacity > 0 &&
-		ann_seen_contains(&page->scan->seen, element_key(ref)))
+	if (page->seen != NULL && ann_seen_contains(page->seen, ann_element_key(ref)))
 		return;
 	if (page->count < (int) lengthof(page->refs))
 		page->refs[page->count++] = ref;
@@ -951,7 +560,7 @@ static void
 read_page(IndexScanDesc scan, AnnScan *s, BlockNumber block, PageElements *page)
 {
 	CHECK_FOR_INTERRUPTS();
-	page->scan = s;
+	page->seen = s->method != NULL ? s->method->seen(s) : NULL;
 	page->count = 0;
 	if (s->info.meta.dim != 0)
 		ann_element_page_visit(scan->indexRelation, &s->info, block, NULL,
@@ -968,7 +577,7 @@ sort_element(IndexScanDesc scan, AnnScan *s, AnnElementRef ref)
 	int			capacity = 0,
 				n;
 
-	if (!measure(scan, s, ref, &low, &high))
+	if (!ann_scan_measure(scan, s, ref, &low, &high))
 		return;
 	n = ann_element_tids(scan->indexRelation, &s->info, ref, s->element, &tids, &capacity);
 	for (int i = 0; i < n; i++)
@@ -987,9 +596,8 @@ start_rest(IndexScanDesc scan, AnnScan *s)
 	BlockNumber blocks = RelationGetNumberOfBlocks(scan->indexRelation);
 	PageElements page;
 
-	s->wanted = get_float8_infinity();
 	if (s->info.meta.dim != 0)
-		measure_candidates(scan, s);
+		s->method->finish(scan, s);
 	begin_sort(s);
 	sort_results(scan, s, &s->results, s->next_result);
 	sort_results(scan, s, &s->late, 0);
@@ -1012,7 +620,7 @@ return_sorted(AnnScan *s, bool late)
 		bool		isnull;
 		double		distance = DatumGetFloat8(slot_getattr(s->slot, 1, &isnull));
 		int64		key = DatumGetInt64(slot_getattr(s->slot, 2, &isnull));
-		ItemPointerData tid = key_element((uint64) key);
+		ItemPointerData tid = ann_key_element((uint64) key);
 
 		if ((distance < s->late_below) != late)
 		{
@@ -1117,12 +725,11 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	ann_count_search(scan);
 	if (s->null_query || !has_distances(s))
 	{
-		s->phase = PHASE_UNORDERED;
+		s->phase = ANN_SCAN_UNORDERED;
 		return;
 	}
 	s->wanted = limit > 0 ? limit : DEFAULT_LIMIT;
-	s->to_inspect = ann_search_rows(s->chunk.rows, s->wanted, s->info.meta.trees);
-	s->phase = PHASE_STAGES;
+	s->phase = ANN_SCAN_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
 	rows = Min(rows, s->chunk.rows);
@@ -1131,7 +738,7 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	if (s->wanted * 2 > rows)
 	{
 		start_rest(scan, s);
-		s->phase = PHASE_REST;
+		s->phase = ANN_SCAN_REST;
 	}
 }
 
@@ -1145,44 +752,44 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 	{
 		switch (s->phase)
 		{
-			case PHASE_START:
+			case ANN_SCAN_START:
 				start_scan(scan, s);
 				break;
-			case PHASE_STAGES:
+			case ANN_SCAN_STAGES:
 				if (return_results(scan, s))
 					return true;
 				if (!next_stage(scan, s))
 				{
 					start_rest(scan, s);
-					s->phase = PHASE_REST;
+					s->phase = ANN_SCAN_REST;
 				}
 				break;
-			case PHASE_REST:
+			case ANN_SCAN_REST:
 				if (return_sorted(s, false))
 					return true;
 				tuplesort_rescan(s->sort);
-				s->phase = PHASE_LATE;
+				s->phase = ANN_SCAN_LATE;
 				break;
-			case PHASE_LATE:
+			case ANN_SCAN_LATE:
 				if (return_sorted(s, true))
 					return true;
-				s->phase = PHASE_UNDEFINED;
+				s->phase = ANN_SCAN_UNDEFINED;
 				break;
-			case PHASE_UNORDERED:
+			case ANN_SCAN_UNORDERED:
 				if (return_unordered(scan, s))
 					return true;
-				s->phase = PHASE_UNDEFINED;
+				s->phase = ANN_SCAN_UNDEFINED;
 				break;
-			case PHASE_UNDEFINED:
-				s->phase = PHASE_NULLS;
+			case ANN_SCAN_UNDEFINED:
+				s->phase = ANN_SCAN_NULLS;
 				if (return_undefined(scan, s))
 					return true;
 				break;
-			case PHASE_NULLS:
-				s->phase = PHASE_END;
+			case ANN_SCAN_NULLS:
+				s->phase = ANN_SCAN_END;
 				s->null_query = true;	/* the distance of a NULL is NULL, too */
 				return return_list(scan, s, offsetof(AnnChunk, nulls));
-			case PHASE_END:
+			case ANN_SCAN_END:
 				return false;
 		}
 	}
@@ -1192,7 +799,7 @@ bool
 ann_gettuple(IndexScanDesc scan, ScanDirection direction)
 {
 	AnnScan    *s = scan->opaque;
-	Row		   *row;
+	AnnRow		   *row;
 
 	Assert(ScanDirectionIsForward(direction));
 	while (s->out.next == s->out.count)

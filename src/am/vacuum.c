@@ -10,9 +10,12 @@
  *	 barrier	waits for edits of several steps that are on their way, so that
  *				what nothing leads to from here on is lost
  *	 trees		walks over all trees: takes codes of dead elements out of the
- *				leaves, and compacts and joins those that have become small
+ *				leaves
+ *	 graph		takes links to dead elements out of a graph, and mends it
  *	 release	frees the slots of the dead elements, and the pages that nothing
  *				has led to
+ *	 trees		walks over them once more, and compacts and joins leaves that have
+ *				become small, for which there is room now
  *
  * Scans and inserts go on meanwhile.  An element that is dead stays so until
  * it is released, and nothing but a vacuum does that.
@@ -21,6 +24,7 @@
 
 #include "algo/forest.h"
 #include "am/dimensions.h"
+#include "am/graph_vacuum.h"
 #include "am/method.h"
 #include "am/reshape.h"
 #include "commands/vacuum.h"
@@ -41,6 +45,22 @@
 #define DENSE_SHARE 0.75
 
 /* ---- ambulkdelete ---- */
+
+/*
+ * There are dead elements, for amvacuumcleanup to see to.  If that does not come to
+ * its end, the next one knows of it.
+ */
+static void
+note_pending(Relation index, uint64 dead)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
+	AnnEdit		edit;
+
+	ann_edit_begin(&edit, index);
+	((AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at))->dead = dead;
+	ann_edit_commit(&edit);
+}
 
 IndexBulkDeleteResult *
 ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -69,6 +89,8 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		ann_vacuum_delay_point();
 		ann_element_page_vacuum(&vacuum, numbers, block);
 	}
+	if (vacuum.dead > 0)
+		note_pending(index, vacuum.dead);
 	stats->tuples_removed += vacuum.removed;
 	stats->num_index_tuples = vacuum.kept;
 	stats->num_pages = blocks;
@@ -100,7 +122,9 @@ typedef struct Cleanup
 	uint32		num_dead;
 	uint32		dead_capacity;
 	uint64		elements;		/* that are alive */
-	uint64		rows;			/* in leaves of the first tree */
+	AnnGraphVacuum *graph;		/* NULL of a forest */
+	bool		reshape;		/* dead elements have been released: compact and
+								 * join leaves */
 } Cleanup;
 
 static void
@@ -203,7 +227,7 @@ is_dead(AnnElementRef ref, void *state)
 	uint16		slot = ItemPointerGetOffsetNumberNoCheck(&ref) - 1;
 	const PageNote *note;
 
-	if (block >= c->blocks)
+	if (block >= c->blocks || c->reshape)
 		return false;
 	note = &c->pages[block];
 	for (int i = 0; i < note->num_dead; i++)
@@ -211,6 +235,19 @@ is_dead(AnnElementRef ref, void *state)
 		if (c->dead[note->first_dead + i] == slot)
 			return true;
 	}
+	return false;
+}
+
+/* The same for a row of a leaf.  Those that a graph keeps are its entries. */
+static bool
+is_dead_row(AnnElementRef ref, void *state)
+{
+	Cleanup    *c = state;
+
+	if (is_dead(ref, c))
+		return true;
+	if (c->graph != NULL)
+		ann_graph_vacuum_entry(c->graph, ref);
 	return false;
 }
 
@@ -234,11 +271,11 @@ vacuum_leaf(Cleanup *c, AnnNodeRef ref, AnnNode *node, AnnLeafId *leaf)
 	uint32		places;
 	int64		rows;
 
-	rows = ann_leaf_vacuum(c->at.index, c->at.info, *leaf, is_dead, note_reached, c,
+	rows = ann_leaf_vacuum(c->at.index, c->at.info, *leaf, is_dead_row, note_reached, c,
 						   c->strategy, &places);
 	if (rows < 0)
 		return rows;
-	if (places - rows >= ANN_BLOCK_ROWS && rows < DENSE_SHARE * places)
+	if (c->reshape && places - rows >= ANN_BLOCK_ROWS && rows < DENSE_SHARE * places)
 	{
 		ann_compact_leaf(&c->at, ref, *leaf);
 		if (!ann_node_read(c->at.index, c->at.info, ref, node) || node->kind != ANN_NODE_LEAF)
@@ -312,7 +349,7 @@ drop_child(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], int other,
 	ann_leaf_claim(c->at.index, empty);
 	if (below[other].is_leaf)
 		ann_leaf_claim(c->at.index, below[other].leaf);
-	if (ann_leaf_vacuum(c->at.index, c->at.info, empty, is_dead, note_reached, c,
+	if (ann_leaf_vacuum(c->at.index, c->at.info, empty, is_dead_row, note_reached, c,
 						c->strategy, &places) == 0 &&
 		lock_empty_leaf(c, empty, &first) &&
 		ann_tree_drop_leaf(c->at.index, c->at.info, ref, child, other, empty, first))
@@ -333,6 +370,8 @@ vacuum_split(Cleanup *c, AnnNodeRef ref, AnnNode *node)
 
 	for (int side = 0; side < 2; side++)
 		below[side] = vacuum_node(c, child[side]);
+	if (!c->reshape)
+		return result;
 	for (int side = 0; side < 2; side++)
 	{
 		if (below[side].is_leaf && below[side].rows == 0)
@@ -384,6 +423,34 @@ vacuum_node(Cleanup *c, AnnNodeRef ref)
 	return result;
 }
 
+/* ---- the graph ---- */
+
+/* Past this share of dead elements a new build is faster than mending. */
+static void
+advise_rebuild(Cleanup *c)
+{
+	if (c->num_dead > c->elements)
+		ereport(LOG,
+				(errmsg("index \"%s\" has lost more than half of its vectors at once",
+						RelationGetRelationName(c->at.index)),
+				 errhint("REINDEX would have been faster than mending its graph.")));
+}
+
+static void
+clean_graph(Cleanup *c)
+{
+	if (c->num_dead > 0)
+	{
+		for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+		{
+			ann_vacuum_delay_point();
+			ann_graph_vacuum_page(c->graph, block);
+		}
+	}
+	ann_graph_vacuum_reach(c->graph);
+	advise_rebuild(c);
+}
+
 /* ---- release ---- */
 
 /* The pages of roots of a chunk. */
@@ -409,7 +476,7 @@ reach_rest(Cleanup *c)
 	BlockNumber blocks = RelationGetNumberOfBlocks(c->at.index);
 	BlockNumber rest[ANN_MAX_REST_PAGES];
 
-	if (c->at.info->meta.dim == 0 || (Size) c->at.info->element_size <= ANN_BODY_SIZE)
+	if (c->at.info->meta.dim == 0 || c->at.info->element_size <= c->at.info->slot_size)
 		return;
 	/* a rest may be older than the survey, and what leads to it younger */
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks; block++)
@@ -469,7 +536,7 @@ refresh_chunk(Cleanup *c)
 	chunk->rows = c->elements;
 	chunk->dead = 0;
 	if (chunk->roots != InvalidBlockNumber)
-		chunk->leaf_capacity = ann_leaf_capacity((double) c->elements);
+		chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(c->at.info, (double) c->elements));
 	ann_edit_commit(&edit);
 }
 
@@ -494,9 +561,11 @@ clean_trees(Cleanup *c)
 	ann_structure_lock(c->at.index, ShareLock);
 	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
 	ann_centre_visit(c->at.index, note_reached, c);
+
+	/* this checks the chain of their pages */
+	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
 	reach_roots(c);
 	reach_rest(c);
-	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
 	for (int i = 0; i < n; i++)
 		vacuum_node(c, roots[i]);
 	if (node_page < c->blocks && c->pages[node_page].reached &&
@@ -520,10 +589,20 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	c.strategy = info->strategy;
 	c.stats = stats;
 	survey(&c);
+	if (ann_is_graph(numbers) && numbers->meta.dim != 0)
+		c.graph = ann_graph_vacuum_begin(&c.at, c.blocks, is_dead, &c, c.strategy);
 	clean_trees(&c);
+	if (c.graph != NULL)
+		clean_graph(&c);
 	release_elements(&c);
 	release_pages(&c);
 	refresh_chunk(&c);
+
+	/* with the room that is free by now, since new leaves come before old ones go */
+	IndexFreeSpaceMapVacuum(info->index);
+	c.graph = NULL;
+	c.reshape = true;
+	clean_trees(&c);
 	ann_dimensions_unlock(info->index, ShareLock);
 }
 
@@ -532,18 +611,22 @@ ann_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	MemoryContext context,
 				old;
+	AnnChunk	chunk;
+	bool		pending;
 
 	if (info->analyze_only)
 		return stats;
 
-	/* without dead rows there is nothing to clean */
+	/* without dead rows, of this vacuum or one that was interrupted, all is clean */
+	ann_chunk_read(info->index, 0, &chunk);
+	pending = stats != NULL || chunk.dead > 0;
 	if (stats == NULL)
 	{
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 		stats->num_index_tuples = info->num_heap_tuples;
 		stats->estimated_count = true;
 	}
-	else
+	if (pending)
 	{
 		context = AllocSetContextCreate(CurrentMemoryContext, "ann vacuum",
 										ALLOCSET_DEFAULT_SIZES);

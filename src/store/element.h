@@ -70,7 +70,7 @@ extern void ann_element_distance(const AnnIndex *index, const AnnQuery *query,
 #define ANN_MAX_PAGE_ELEMENTS \
 	((int) (ANN_BODY_SIZE / offsetof(AnnElement, vector)))
 #define ANN_MAX_REST_PAGES \
-	((int) ((offsetof(AnnElement, vector) + sizeof(float8) * ANN_MAX_DIMENSIONS - 1) / ANN_BODY_SIZE))
+	((int) ((offsetof(AnnElement, vector) + sizeof(float8) * ANN_MAX_DIMENSIONS - 1) / ANN_BODY_SIZE) + 1)
 
 /*
  * Read the element at ref, into 'element' (index->element_size bytes), its
@@ -106,11 +106,13 @@ extern int	ann_element_page_visit(Relation index, const AnnIndex *info,
 								   AnnElementVisitor visit, void *state);
 
 /*
- * Add an element; the caller has set its heap TID.  Returns where it is.
- * Caller must hold no lock on pages.
+ * Add an element; the caller has set its heap TID.  'links' are those of its
+ * node in a graph, else NULL.  Returns where it is.  Caller must hold no lock on
+ * pages.
  */
 extern AnnElementRef ann_element_add(Relation index, const AnnIndex *info,
-									 uint32 chunk, const AnnElement *element);
+									 uint32 chunk, const AnnElement *element,
+									 const AnnLinks *links);
 
 /*
  * Add a row to the element at ref: 'row' is the element made of it, with its

@@ -23,6 +23,13 @@
  *	           tids   heap TIDs beyond the first of an element
  *	   tids --------- heap TIDs of rows that have no place in a tree
  *
+ * That is annoy.  In ann_hnsw an element and the links of its node are one
+ * record, and the trees know only those nodes at which searches begin:
+ *
+ *	       leaf ----- codes of some nodes, as above
+ *	         element  records: AnnElement with its vector, then AnnLinks, which
+ *	           |      has references and codes of other records
+ *
  * Numbers are in the byte order of the machine, as everywhere in PostgreSQL.
  * Sizes and offsets are asserted at the end of this file.
  */
@@ -36,7 +43,7 @@
 #include "storage/itemptr.h"
 
 #define ANN_MAGIC			0x616e6e31	/* "ann1" */
-#define ANN_FORMAT_VERSION	1
+#define ANN_FORMAT_VERSION	2
 
 #define ANN_META_BLOCK		0
 #define ANN_DIRECTORY_BLOCK	1
@@ -93,7 +100,8 @@ typedef enum AnnPageKind
 
 typedef enum AnnMethod
 {
-	ANN_METHOD_ANNOY = 1
+	ANN_METHOD_ANNOY = 1,
+	ANN_METHOD_HNSW
 } AnnMethod;
 
 typedef enum AnnMetric
@@ -129,6 +137,8 @@ typedef enum AnnScalar
  *	  24	 8		seed		of the rotation and of every random choice
  *	  32	 4		epoch		counted up when the dimensions change
  *	  36	 4		centre		first page of the centre; invalid: it is zero
+ *	  40	 2		m			of a graph, else 0: a node has up to 2m links
+ *	  42	 2		ef_construction	of a graph, else 0
  *
  * Inserts lock it share only.
  */
@@ -146,6 +156,8 @@ typedef struct AnnMeta
 	uint64		seed;
 	uint32		epoch;
 	BlockNumber centre;
+	uint16		m;
+	uint16		ef_construction;
 } AnnMeta;
 
 /*
@@ -178,7 +190,7 @@ typedef struct AnnTidList
  *	   4	 4		heap_blocks		0 = to the end of the table
  *	   8	 4		roots			first page of roots, one for each tree
  *	  12	 4		leaf_capacity	rows at which a leaf is split
- *	  16	 8		rows			elements in the trees, approximately
+ *	  16	 8		rows			elements, approximately
  *	  24	 8		dead			of these without heap TIDs, approximately
  *	  32	12		nulls			rows whose vector is NULL
  *	  44	12		undefined		rows that have no distance (zero vectors
@@ -374,6 +386,42 @@ typedef struct AnnElement
 #define ANN_ELEMENT_VERSION 0x7F
 
 /*
+ * In ann_hnsw an element page has line pointers, as most pages of PostgreSQL, and
+ * an element is the first part of a record: an item of as many bytes as it needs,
+ * aligned to 8.  Its slot is the line pointer; one that is unused is free.
+ *
+ *	 offset	size	field
+ *	   0	 s		element		AnnElement with its vector, or what fits beside
+ *							the most links that there may be
+ *	   s	 2		count		links in use: the first ones
+ *	 s+2	 2		capacity	links there is room for, a multiple of 8
+ *	 s+4	 4		norm2		squared norm of the vector as codes see it
+ *	 s+8	6c		element		c = capacity; where the neighbours are
+ *			4c		a			factors of their codes, see algo/code.h
+ *			4c		f
+ *			bc		codes		of the neighbours' residuals from this vector: blocks
+ *							of 32, byte-transposed; the last one of as many as
+ *							there are
+ *
+ * The codes know the first AnnIndex.link_dim rotated dimensions.  A record that
+ * is to have more links than there is room for grows, if its page has room.
+ */
+typedef struct AnnLinks
+{
+	uint16		count;
+	uint16		capacity;
+	float4		norm2;
+	AnnElementRef element[FLEXIBLE_ARRAY_MEMBER];
+} AnnLinks;
+
+/* Links come and go one by one, their room by so many. */
+#define ANN_LINK_STEP 8
+
+/* Links of a node, at most. */
+#define ANN_MAX_M		100
+#define ANN_MAX_LINKS	(2 * ANN_MAX_M)
+
+/*
  * A segment of a list of heap TIDs, an item of a page of TIDs.
  *
  *	 offset	size	field
@@ -390,9 +438,10 @@ typedef struct AnnTidSegment
 
 StaticAssertDecl(sizeof(AnnPageTail) == 16, "AnnPageTail");
 StaticAssertDecl(ANN_BODY_SIZE == BLCKSZ - 40, "body of a page");
-StaticAssertDecl(sizeof(AnnMeta) == 40, "AnnMeta");
+StaticAssertDecl(sizeof(AnnMeta) == 48, "AnnMeta");
 StaticAssertDecl(offsetof(AnnMeta, seed) == 24, "AnnMeta.seed");
 StaticAssertDecl(offsetof(AnnMeta, centre) == 36, "AnnMeta.centre");
+StaticAssertDecl(offsetof(AnnMeta, ef_construction) == 42, "AnnMeta.ef_construction");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
 StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");
@@ -406,6 +455,7 @@ StaticAssertDecl(offsetof(AnnLeafBlock, codes) == 580, "AnnLeafBlock.codes");
 StaticAssertDecl(offsetof(AnnElement, state) == 7, "AnnElement.state");
 StaticAssertDecl(offsetof(AnnElement, error) == 8, "AnnElement.error");
 StaticAssertDecl(offsetof(AnnElement, vector) == 24, "AnnElement.vector");
+StaticAssertDecl(offsetof(AnnLinks, element) == 8, "AnnLinks.element");
 StaticAssertDecl(offsetof(AnnTidSegment, tid) == 8, "AnnTidSegment.tid");
 
 #endif							/* ANN_FORMAT_H */

@@ -32,11 +32,17 @@ typedef struct AnnIndex
 	int			node_size;		/* of a slot of a node page */
 	int			nodes_per_page;
 	int			element_size;	/* AnnElement with its vector */
-	int			elements_per_page;	/* 1 where an element needs several pages */
+	int			slot_size;		/* what of it is on the page that it begins on */
+	int			elements_per_page;	/* 1 where an element needs several pages; of
+								 * records of a graph: at most */
 	int			code_bytes;		/* of one code */
 	int			block_size;		/* of a leaf's block */
 	int			blocks_per_page;	/* 0 where a block needs several pages */
 	int			pages_per_block;	/* 1 where blocks fit a page */
+	int			max_links;		/* of a graph's node, else 0 */
+	int			link_bits;		/* of the codes of links, per dimension */
+	int			link_dim;		/* rotated dimensions that these know */
+	int			link_bytes;		/* of one such code */
 	float		max_norm;		/* inner product: the M of the chunk at hand, set
 								 * by who works on it */
 	const AnnRotation *rotation;	/* behind this struct; NULL if dim is 0 */
@@ -56,6 +62,40 @@ extern const AnnIndex *ann_index(Relation index);
  * is read again if the dimensions have changed since.
  */
 extern const AnnIndex *ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk);
+
+/* Of a graph, one row in so many is in the trees, where searches begin at it. */
+#define ANN_ROWS_PER_ENTRY 128
+
+static inline bool
+ann_is_graph(const AnnIndex *info)
+{
+	return info->meta.method == ANN_METHOD_HNSW;
+}
+
+/* How many rows a tree has of a chunk of so many. */
+static inline double
+ann_rows_in_tree(const AnnIndex *info, double rows)
+{
+	return ann_is_graph(info) ? rows / ANN_ROWS_PER_ENTRY : rows;
+}
+
+/* Bytes of a code of a link, at most. */
+#define ANN_MAX_LINK_BYTES 128
+
+/* The room that so many links are given. */
+static inline int
+ann_links_capacity(int links)
+{
+	return (links + ANN_LINK_STEP - 1) / ANN_LINK_STEP * ANN_LINK_STEP;
+}
+
+/* Bytes of AnnLinks with room for so many. */
+static inline Size
+ann_links_size(const AnnIndex *info, int capacity)
+{
+	return offsetof(AnnLinks, element) +
+		(Size) capacity * (sizeof(AnnElementRef) + 2 * sizeof(float4) + info->link_bytes);
+}
 
 /* Is the entry of a chunk of the dimensions that are known? */
 static inline bool

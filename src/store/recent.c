@@ -76,3 +76,19 @@ ann_recent_prefetch(Relation index, BlockNumber block, Size offset, Size bytes)
 	for (Size at = 0; at < bytes; at += CACHE_LINE)
 		__builtin_prefetch(page + offset + at);
 }
+
+bool
+ann_recent_peek(Relation index, BlockNumber block, Size offset, void *bytes, Size size)
+{
+#ifdef USE_VALGRIND
+	/* which would complain of pages without a pin */
+	return false;
+#else
+	RecentBuffer *entry = get_entry(index, block);
+
+	if (!is_entry_of(entry, index, block) || BufferIsLocal(entry->buffer))
+		return false;
+	memcpy(bytes, BufferBlocks + (Size) (entry->buffer - 1) * BLCKSZ + offset, size);
+	return true;
+#endif
+}

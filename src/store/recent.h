@@ -25,4 +25,12 @@ extern Buffer ann_recent_read(Relation index, BlockNumber block);
 extern void ann_recent_prefetch(Relation index, BlockNumber block,
 								Size offset, Size bytes);
 
+/*
+ * Copy bytes of a page that is remembered, without pin or lock: it may have left its
+ * buffer, or be about to change, so that the bytes are good for hints only.  False
+ * if the page is not remembered.
+ */
+extern bool ann_recent_peek(Relation index, BlockNumber block, Size offset,
+							void *bytes, Size size);
+
 #endif							/* ANN_RECENT_H */

@@ -791,6 +791,14 @@ write_segment(Page page, BlockNumber block, const ItemPointerData *tids, int n,
 	return at;
 }
 
+void
+ann_tids_flush(AnnTidWriter *writer)
+{
+	if (writer->page != NULL)
+		ann_bulk_done(writer->bulk, writer->block);
+	writer->page = NULL;
+}
+
 /* A segment of less than a page, on the shared page. */
 static ItemPointerData
 write_last_segment(AnnTidWriter *writer, const ItemPointerData *tids, int n)
@@ -801,10 +809,7 @@ write_last_segment(AnnTidWriter *writer, const ItemPointerData *tids, int n)
 	if (writer->page != NULL &&
 		(ann_page_room(writer->page) < segment_room(n) ||
 		 ann_bulk_pages(writer->bulk) - writer->block > MAX_PAGES_BEHIND))
-	{
-		ann_bulk_done(writer->bulk, writer->block);
-		writer->page = NULL;
-	}
+		ann_tids_flush(writer);
 	if (writer->page == NULL)
 		writer->page = new_page(writer, &writer->block);
 	ItemPointerSetInvalid(&none);
@@ -858,7 +863,6 @@ ann_tids_write(AnnTidWriter *writer, uint64 n, AnnTidReader read, void *state)
 void
 ann_tids_end(AnnTidWriter *writer)
 {
-	if (writer->page != NULL)
-		ann_bulk_done(writer->bulk, writer->block);
+	ann_tids_flush(writer);
 	pfree(writer);
 }

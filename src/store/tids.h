@@ -122,6 +122,10 @@ typedef void (*AnnTidReader) (void *state, ItemPointerData *tids, int n);
 /* Write n > 0 TIDs as a list. */
 extern AnnTidList ann_tids_write(AnnTidWriter *writer, uint64 n, AnnTidReader read,
 								 void *state);
+
+/* Let the pages go that have been begun, before many others are written. */
+extern void ann_tids_flush(AnnTidWriter *writer);
+
 extern void ann_tids_end(AnnTidWriter *writer);
 
 #endif							/* ANN_TIDS_H */

@@ -418,7 +418,8 @@ ann_chunk_add_rows(Relation index, const AnnIndex *info, uint32 chunk, uint32 ro
 	if (entry == NULL)
 		return;
 	entry->rows += rows;
-	entry->leaf_capacity = Max(entry->leaf_capacity, ann_leaf_capacity((double) entry->rows));
+	entry->leaf_capacity = Max(entry->leaf_capacity,
+							   ann_leaf_capacity(ann_rows_in_tree(info, (double) entry->rows)));
 	ann_edit_commit(&edit);
 }
 

@@ -1,6 +1,10 @@
 /*
- * annoy.c
- *	  The access method annoy: a forest of random-projection trees.
+ * method.c
+ *	  The access methods annoy, a forest of random-projection trees, and ann_hnsw,
+ *	  a graph of near neighbours.
+ *
+ * They have all callbacks in common, but for the options: by these an index tells
+ * its method.
  */
 #include "postgres.h"
 
@@ -25,6 +29,8 @@ phase_name(int64 phase)
 			return "dividing";
 		case ANN_PHASE_BUILD:
 			return "building";
+		case ANN_PHASE_LINK:
+			return "linking";
 		case ANN_PHASE_WRITE:
 			return "writing";
 		default:
@@ -43,7 +49,7 @@ property(Oid index, int attno, IndexAMProperty prop, const char *name,
 	return true;
 }
 
-/* What annoy can do.  No row is left out, hence amoptionalkey: NULLs too. */
+/* What they can do.  No row is left out, hence amoptionalkey: NULLs too. */
 static void
 set_abilities(IndexAmRoutine *am)
 {
@@ -68,14 +74,12 @@ set_abilities(IndexAmRoutine *am)
 	am->amkeytype = InvalidOid;
 }
 
-PG_FUNCTION_INFO_V1(annoyhandler);
-
 /*
- * The access method's handler.  What is not named, and what versions after 15
- * have added, is false or NULL for us, as makeNode leaves it.
+ * What is not named, and what versions after 15 have added, is false or NULL for
+ * us, as makeNode leaves it.
  */
-Datum
-annoyhandler(PG_FUNCTION_ARGS)
+static IndexAmRoutine *
+make_routine(amoptions_function options)
 {
 	IndexAmRoutine *am = makeNode(IndexAmRoutine);
 
@@ -86,7 +90,7 @@ annoyhandler(PG_FUNCTION_ARGS)
 	am->ambulkdelete = ann_bulkdelete;
 	am->amvacuumcleanup = ann_vacuumcleanup;
 	am->amcostestimate = ann_cost_estimate;
-	am->amoptions = ann_options_parse;
+	am->amoptions = options;
 	am->amproperty = property;
 	am->ambuildphasename = phase_name;
 	am->amvalidate = ann_validate;
@@ -94,6 +98,30 @@ annoyhandler(PG_FUNCTION_ARGS)
 	am->amrescan = ann_rescan;
 	am->amgettuple = ann_gettuple;
 	am->amendscan = ann_endscan;
+	return am;
+}
 
-	PG_RETURN_POINTER(am);
+PG_FUNCTION_INFO_V1(annoyhandler);
+
+/* The handler of the access method annoy. */
+Datum
+annoyhandler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(make_routine(ann_annoy_options_parse));
+}
+
+PG_FUNCTION_INFO_V1(annhnswhandler);
+
+/* The handler of the access method ann_hnsw. */
+Datum
+annhnswhandler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(make_routine(ann_hnsw_options_parse));
+}
+
+AnnMethod
+ann_method(Relation index)
+{
+	return index->rd_indam->amoptions == ann_hnsw_options_parse ? ANN_METHOD_HNSW
+		: ANN_METHOD_ANNOY;
 }

@@ -1,0 +1,610 @@
+/*
+ * graph_vacuum.c
+ *	  Mending a graph whose nodes have died.
+ *
+ *	MEND(y)		candidates = living neighbours of the dead neighbours of y, by
+ *				estimate
+ *		y keeps its living neighbours, and gets those of the candidates that these
+ *		and one another do not occlude, up to 2m; and more, up to as many links as
+ *		it had; the links to the dead go
+ *
+ * An index without vectors makes links out of two, by the codes.
+ *
+ * Dead nodes are read, so that they stay what they are until all that lead to them
+ * have been mended.  Then a walk over the whole graph tells what nothing leads to;
+ * one of its neighbours gets a link back, or it becomes an entry.
+ *
+ * Each node is changed by one edit; scans and inserts go on meanwhile.
+ */
+#include "postgres.h"
+
+#include "algo/distance.h"
+#include "am/graph_insert.h"
+#include "am/graph_vacuum.h"
+#include "am/leaf_search.h"
+#include "am/link_make.h"
+#include "am/tree_insert.h"
+#include "commands/vacuum.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "store/element.h"
+#include "store/tree_pages.h"
+#include "utils/memutils.h"
+
+/* Candidates of a node that are read, for each m. */
+#define READ_PER_M 2
+
+/* A neighbour of a dead neighbour. */
+typedef struct Candidate
+{
+	float		estimate;		/* squared distance from the node */
+	AnnElementRef ref;
+} Candidate;
+
+/* A list of references that grows. */
+typedef struct RefQueue
+{
+	AnnElementRef *refs;
+	uint32		count;
+	uint32		capacity;
+} RefQueue;
+
+struct AnnGraphVacuum
+{
+	/* Unchanging, set at the beginning */
+	AnnReshape *at;
+	BlockNumber blocks;
+	AnnElementTest dead;
+	void	   *state;
+	BufferAccessStrategy strategy;
+	MemoryContext node_context; /* of the node that is being mended */
+	AnnNodeReader *reader;
+
+	/* The walk */
+	RefQueue	queue;
+	uint8	   *reached;		/* a bit for each slot of each block */
+
+	/* Nodes of a page that are to be mended, or have not been reached */
+	RefQueue	found;
+
+	/* Scratch */
+	AnnTreeVector *v;			/* of the node */
+	AnnTreeVector *other;
+	AnnLinks   *links;			/* of the node */
+	AnnLinks   *other_links;
+	AnnLinkSet *set;
+	AnnLinkSet *other_set;
+	float	   *residual;
+	uint8	   *code;
+	char	   *query;			/* memory of a code query */
+	char	   *scratch;		/* ann_record_scratch */
+};
+
+static void
+init_queue(RefQueue *queue)
+{
+	queue->count = 0;
+	queue->capacity = 1024;
+	queue->refs = palloc(sizeof(AnnElementRef) * queue->capacity);
+}
+
+static void
+push_ref(RefQueue *queue, AnnElementRef ref)
+{
+	if (queue->count == queue->capacity)
+	{
+		queue->capacity *= 2;
+		queue->refs = repalloc_huge(queue->refs, sizeof(AnnElementRef) * (Size) queue->capacity);
+	}
+	queue->refs[queue->count++] = ref;
+}
+
+AnnGraphVacuum *
+ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnElementTest dead,
+					   void *state, BufferAccessStrategy strategy)
+{
+	const AnnIndex *info = at->info;
+	AnnGraphVacuum *v = palloc0(sizeof(AnnGraphVacuum));
+	Size		links = ann_links_size(info, info->max_links + ANN_LINK_STEP);
+
+	v->at = at;
+	v->blocks = blocks;
+	v->dead = dead;
+	v->state = state;
+	v->strategy = strategy;
+	v->node_context = AllocSetContextCreate(CurrentMemoryContext, "ann node",
+											ALLOCSET_DEFAULT_SIZES);
+	v->reader = ann_node_reader_begin(at);
+	v->reached = palloc_extended(((Size) blocks * info->elements_per_page + 7) / 8 + 1,
+								 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	v->v = ann_tree_vector_alloc(info);
+	v->other = ann_tree_vector_alloc(info);
+	v->links = palloc(links);
+	v->other_links = palloc(links);
+	v->set = ann_link_set_make(info, info->max_links + ANN_LINK_STEP + READ_PER_M * info->meta.m);
+	v->other_set = ann_link_set_make(info, info->max_links + ANN_LINK_STEP);
+	v->residual = palloc(sizeof(float) * info->padded);
+	v->code = palloc(info->link_bytes);
+	v->query = (char *) TYPEALIGN(64, palloc(ann_code_query_size(info->link_bits,
+																info->link_dim) + 64));
+	v->scratch = palloc(ann_record_scratch(info));
+	init_queue(&v->queue);
+	init_queue(&v->found);
+	return v;
+}
+
+/* ---- mending ---- */
+
+/* AnnElementVisitor: note nodes of a page that have dead neighbours. */
+static void
+note_mendable(AnnElementRef ref, uint32 chunk, const AnnElement *element, void *state)
+{
+	AnnGraphVacuum *v = state;
+	const AnnLinks *links = ann_record_links(v->at->info, element);
+
+	for (int i = 0; i < links->count; i++)
+	{
+		if (v->dead(links->element[i], v->state))
+		{
+			push_ref(&v->found, ref);
+			return;
+		}
+	}
+}
+
+static int
+compare_candidates(const void *a, const void *b)
+{
+	const Candidate *x = a;
+	const Candidate *y = b;
+
+	if (x->estimate != y->estimate)
+		return x->estimate < y->estimate ? -1 : 1;
+	return ItemPointerCompare((ItemPointer) &x->ref, (ItemPointer) &y->ref);
+}
+
+/*
+ * The living neighbours of a dead neighbour z of the node y, with estimates of
+ * their distances:
+ *
+ *		|y - x|^2 = |y - z|^2 + |x - z|^2 + F <s, y - z>
+ */
+static int
+add_candidates(AnnGraphVacuum *v, AnnElementRef node, AnnElementRef dead,
+			   Candidate *candidates)
+{
+	const AnnIndex *info = v->at->info;
+	AnnCodeQuery *query;
+	float		d2;
+	int			n = 0;
+
+	if (!ann_node_vector(v->reader, dead, v->other, v->other_links))
+		return 0;
+	memcpy(v->residual, v->v->rotated, sizeof(float) * info->padded);
+	for (int i = 0; i < info->padded; i++)
+		v->residual[i] -= v->other->rotated[i];
+	d2 = (float) ann_kernels->pair[ANN_PAIR_F32_F32_FAST].ip(v->residual, v->residual,
+															info->padded);
+	query = ann_code_query_init(v->query, info->link_bits, info->link_dim, v->residual);
+	ann_link_set_load(v->other_set, v->other_links);
+	memcpy(ann_links_a(v->other_links), v->other_set->length2,
+		   sizeof(float) * v->other_links->count);
+	for (int first = 0; first < v->other_links->count; first += ANN_CODE_ROWS)
+	{
+		int			count = Min(v->other_links->count - first, ANN_CODE_ROWS);
+		float		estimate[ANN_CODE_ROWS];
+
+		ann_links_scan(info, v->other_links, first, query, d2, estimate);
+		for (int i = 0; i < count; i++)
+		{
+			AnnElementRef ref = v->other_links->element[first + i];
+
+			if (ann_same_tid(&ref, &node) || v->dead(ref, v->state) ||
+				ann_links_find(v->links, ref) >= 0)
+				continue;
+			candidates[n].estimate = estimate[i];
+			candidates[n++].ref = ref;
+		}
+	}
+	return n;
+}
+
+/*
+ * The same without vectors: links of the node to the neighbours of a dead one, made
+ * out of the two links between, are added to the set.  'dead' is number i of the
+ * node's links as they were, which are in v->other_set.
+ */
+static void
+join_candidates(AnnGraphVacuum *v, AnnElementRef node, int i)
+{
+	const AnnIndex *info = v->at->info;
+
+	if (!ann_node_vector(v->reader, v->other_set->element[i], NULL, v->other_links))
+		return;
+	for (int j = 0; j < v->other_links->count && v->set->count < v->set->capacity; j++)
+	{
+		AnnElementRef ref = v->other_links->element[j];
+		AnnCodeFactors next = {ann_links_a(v->other_links)[j], ann_links_f(v->other_links)[j], 0};
+		AnnCodeFactors factors = v->other_set->factors[i];
+		uint8		next_code[ANN_MAX_LINK_BYTES];
+
+		if (ann_same_tid(&ref, &node) || v->dead(ref, v->state) || ann_link_set_has(v->set, ref))
+			continue;
+		ann_links_code(info, v->other_links, j, next_code);
+		memcpy(v->code, ann_link_set_code(v->other_set, i), info->link_bytes);
+		ann_join_links(info, v->other_links->norm2, next_code, &next, v->residual, v->code,
+					   &factors);
+		ann_link_set_add(v->set, ref, &factors, v->code);
+	}
+}
+
+/* Add the nearest of the candidates to the set, behind the node's own links. */
+static void
+read_candidates(AnnGraphVacuum *v, Candidate *candidates, int n)
+{
+	const AnnIndex *info = v->at->info;
+	int			wanted = READ_PER_M * info->meta.m;
+
+	qsort(candidates, n, sizeof(Candidate), compare_candidates);
+	for (int i = 0; i < n && wanted > 0; i++)
+	{
+		AnnCodeFactors factors;
+
+		if (ann_link_set_has(v->set, candidates[i].ref) ||
+			!ann_node_vector(v->reader, candidates[i].ref, v->other, NULL))
+			continue;
+		ann_make_link(info, v->v->rotated, v->other->rotated, (float) v->other->norm2,
+					  v->residual, v->code, &factors);
+		ann_link_set_add(v->set, candidates[i].ref, &factors, v->code);
+		wanted--;
+	}
+}
+
+/* The links to dead nodes go from the copies: v->links, and to v->set. */
+static void
+load_living(AnnGraphVacuum *v)
+{
+	bool		gone[ANN_MAX_LINKS + ANN_LINK_STEP];
+
+	for (int i = 0; i < v->links->count; i++)
+		gone[i] = v->dead(v->links->element[i], v->state);
+	ann_links_remove(v->at->info, v->links, gone);
+	ann_link_set_load(v->set, v->links);
+}
+
+/* Put a link into a record of an edit's page, if it has or can be given room. */
+static void
+put_link(AnnGraphVacuum *v, Page page, int slot, int i)
+{
+	const AnnIndex *info = v->at->info;
+	AnnLinks   *links = ann_record_links(info, ann_record_get(page, slot));
+	AnnLink		link = {v->set->element[i], v->set->factors[i], ann_link_set_code(v->set, i)};
+
+	if (links->count >= info->max_links || ann_links_find(links, link.element) >= 0)
+		return;
+	if (links->count == links->capacity)
+	{
+		if (!ann_record_grow(info, page, slot, links->capacity + ANN_LINK_STEP))
+			return;
+		links = ann_record_links(info, ann_record_get(page, slot));
+	}
+	ann_links_put(info, links, links->count, &link);
+}
+
+/*
+ * One edit of the node: links to the dead go, those that the set has chosen beyond
+ * the first 'kept' come.  Others may have added some meanwhile.
+ */
+static void
+change_links(AnnGraphVacuum *v, AnnElementRef ref, int kept)
+{
+	const AnnIndex *info = v->at->info;
+	bool		gone[ANN_MAX_LINKS + ANN_LINK_STEP];
+	AnnLinks   *links;
+	Buffer		buffer;
+	AnnEdit		edit;
+	Page		page;
+	int			slot;
+
+	if (!ann_record_lock(v->at->index, info, ref, v->strategy, &buffer, &slot))
+		return;
+	ann_edit_begin(&edit, v->at->index);
+	page = ann_edit_add(&edit, buffer);
+	links = ann_record_links(info, ann_record_get(page, slot));
+	for (int i = 0; i < links->count; i++)
+		gone[i] = v->dead(links->element[i], v->state);
+	ann_links_remove(info, links, gone);
+	for (int i = kept; i < v->set->count; i++)
+	{
+		if (v->set->kept[i])
+			put_link(v, page, slot, i);
+	}
+	ann_edit_commit(&edit);
+}
+
+/* The candidates of a node, whose links are v->links and whose vector is v->v. */
+static void
+add_by_vectors(AnnGraphVacuum *v, AnnElementRef ref)
+{
+	const AnnIndex *info = v->at->info;
+	AnnElementRef dead[ANN_MAX_LINKS + ANN_LINK_STEP];
+	int			num_dead = 0;
+	int			n = 0;
+	Candidate  *candidates;
+
+	for (int i = 0; i < v->links->count; i++)
+	{
+		if (v->dead(v->links->element[i], v->state))
+			dead[num_dead++] = v->links->element[i];
+	}
+	candidates = palloc(sizeof(Candidate) * (num_dead + 1) * (info->max_links + ANN_LINK_STEP));
+	load_living(v);
+	for (int i = 0; i < num_dead; i++)
+		n += add_candidates(v, ref, dead[i], candidates + n);
+	read_candidates(v, candidates, n);
+}
+
+/* The same where the index has no vectors. */
+static void
+add_by_codes(AnnGraphVacuum *v, AnnElementRef ref)
+{
+	ann_link_set_load(v->other_set, v->links);
+	load_living(v);
+	for (int i = 0; i < v->other_set->count; i++)
+	{
+		if (v->dead(v->other_set->element[i], v->state))
+			join_candidates(v, ref, i);
+	}
+}
+
+static void
+mend_node(AnnGraphVacuum *v, AnnElementRef ref)
+{
+	const AnnIndex *info = v->at->info;
+	bool		has_vectors = info->meta.scalar != ANN_SCALAR_NONE;
+	int			before;
+
+	if (!ann_node_vector(v->reader, ref, has_vectors ? v->v : NULL, v->links))
+		return;
+	before = v->links->count;
+	if (has_vectors)
+		add_by_vectors(v, ref);
+	else
+		add_by_codes(v, ref);
+	ann_link_set_choose(v->set, v->links->count, info->max_links, before);
+	change_links(v, ref, v->links->count);
+}
+
+void
+ann_graph_vacuum_page(AnnGraphVacuum *vacuum, BlockNumber block)
+{
+	vacuum->found.count = 0;
+	ann_element_page_visit(vacuum->at->index, vacuum->at->info, block, vacuum->strategy,
+						   note_mendable, vacuum);
+	for (uint32 i = 0; i < vacuum->found.count; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(vacuum->node_context);
+
+		ann_vacuum_delay_point();
+		mend_node(vacuum, vacuum->found.refs[i]);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(vacuum->node_context);
+	}
+}
+
+/* ---- reaching ---- */
+
+/* The bit of a slot; false for pages that are younger than the walk. */
+static bool
+find_bit(const AnnGraphVacuum *v, AnnElementRef ref, Size *byte, uint8 *mask)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&ref);
+	uint32		slot = ItemPointerGetOffsetNumberNoCheck(&ref) - 1;
+	Size		bit = (Size) block * v->at->info->elements_per_page + slot;
+
+	if (block >= v->blocks || slot >= (uint32) v->at->info->elements_per_page)
+		return false;
+	*byte = bit / 8;
+	*mask = (uint8) (1 << bit % 8);
+	return true;
+}
+
+static bool
+is_reached(const AnnGraphVacuum *v, AnnElementRef ref)
+{
+	Size		byte;
+	uint8		mask;
+
+	return !find_bit(v, ref, &byte, &mask) || (v->reached[byte] & mask) != 0;
+}
+
+void
+ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref)
+{
+	Size		byte;
+	uint8		mask;
+
+	if (!find_bit(vacuum, ref, &byte, &mask) || (vacuum->reached[byte] & mask) != 0)
+		return;
+	vacuum->reached[byte] |= mask;
+	push_ref(&vacuum->queue, ref);
+}
+
+/* AnnRecordVisitor: what a node leads to. */
+static void
+note_neighbours(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
+				void *state)
+{
+	for (int i = 0; i < links->count; i++)
+		ann_graph_vacuum_entry(state, links->element[i]);
+}
+
+/* Go wherever links lead from the nodes of the queue. */
+static void
+walk(AnnGraphVacuum *v)
+{
+	while (v->queue.count > 0)
+	{
+		AnnElementRef ref = v->queue.refs[--v->queue.count];
+
+		ann_vacuum_delay_point();
+		ann_record_visit(v->at->index, v->at->info, ref, note_neighbours, v, v->scratch);
+	}
+}
+
+/* AnnElementVisitor. */
+static void
+note_unreached(AnnElementRef ref, uint32 chunk, const AnnElement *element, void *state)
+{
+	AnnGraphVacuum *v = state;
+
+	if (!is_reached(v, ref))
+		push_ref(&v->found, ref);
+}
+
+/* Let a neighbour that has room lead back to a node, whose links v->links are. */
+static bool
+link_from_neighbour(AnnGraphVacuum *v, AnnElementRef ref)
+{
+	ann_link_set_load(v->set, v->links);
+	for (int i = 0; i < v->set->count; i++)
+	{
+		AnnElementRef neighbour = v->set->element[i];
+		AnnLink		link = {ref, v->set->factors[i], ann_link_set_code(v->set, i)};
+
+		if (!is_reached(v, neighbour) ||
+			!ann_node_vector(v->reader, neighbour, NULL, v->other_links))
+			continue;
+		ann_reverse_link(v->at->info, v->links->norm2, v->other_links->norm2,
+						 ann_link_set_code(v->set, i), &link.factors);
+		if (ann_link_add(v->at, neighbour, &link))
+			return true;
+	}
+	return false;
+}
+
+/* A node becomes an entry, if its vector is known. */
+static void
+make_entry(AnnGraphVacuum *v, AnnElementRef ref)
+{
+	AnnTreeInsert insert;
+
+	if (!ann_node_vector(v->reader, ref, v->v, NULL))
+		return;
+	ann_tree_vector_project_row(v->at->info, v->v);
+	ann_tree_insert_begin(&insert, v->at, v->v, v->v);
+	ann_tree_insert_find(&insert, 0);
+	ann_tree_insert_append(&insert, 0, ref);
+}
+
+static void
+reach_node(AnnGraphVacuum *v, AnnElementRef ref)
+{
+	if (ann_node_vector(v->reader, ref, NULL, v->links) && !link_from_neighbour(v, ref))
+		make_entry(v, ref);
+	ann_graph_vacuum_entry(v, ref);
+	walk(v);
+}
+
+void
+ann_graph_vacuum_reach(AnnGraphVacuum *vacuum)
+{
+	walk(vacuum);
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < vacuum->blocks; block++)
+	{
+		ann_vacuum_delay_point();
+		vacuum->found.count = 0;
+		ann_element_page_visit(vacuum->at->index, vacuum->at->info, block, vacuum->strategy,
+							   note_unreached, vacuum);
+		for (uint32 i = 0; i < vacuum->found.count; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(vacuum->node_context);
+
+			if (!is_reached(vacuum, vacuum->found.refs[i]))
+				reach_node(vacuum, vacuum->found.refs[i]);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(vacuum->node_context);
+		}
+	}
+	ann_node_reader_end(vacuum->reader);
+}
+
+/* ---- a new graph ---- */
+
+/* AnnElementTest. */
+static bool
+is_dead(AnnElementRef ref, void *state)
+{
+	return false;
+}
+
+/* AnnLeafVisitor: what is in a tree is an entry. */
+static void
+note_entries(const AnnLeafBlock *block, void *state)
+{
+	for (uint32 live = block->live; live != 0; live &= live - 1)
+		ann_graph_vacuum_entry(state, block->element[pg_rightmost_one_pos32(live)]);
+}
+
+/* Find the entries below a node of the tree. */
+static void
+find_entries(AnnGraphVacuum *v, AnnNodeRef ref)
+{
+	const AnnIndex *info = v->at->info;
+	AnnNode    *node = palloc(info->node_size);
+
+	check_stack_depth();
+	ann_vacuum_delay_point();
+	if (!ann_node_read(v->at->index, info, ref, node))
+		ann_page_corrupted(v->at->index, ref.block, "no node %u", ref.slot);
+	if (node->kind == ANN_NODE_SPLIT)
+	{
+		find_entries(v, node->u.split.child[0]);
+		find_entries(v, node->u.split.child[1]);
+	}
+	else
+	{
+		AnnLeafId	leaf = {node->u.leaf.first, node->u.leaf.generation};
+		char	   *scratch = palloc(info->block_size);
+
+		ann_leaf_scan(v->at->index, info, leaf, note_entries, v, scratch);
+		pfree(scratch);
+	}
+	pfree(node);
+}
+
+/* New entries are counted as inserts are, each for many rows: there are none. */
+static void
+restore_rows(const AnnReshape *at)
+{
+	AnnEdit		edit;
+	Size		offset;
+	Buffer		buffer = ann_chunk_lock(at->index, at->number, BUFFER_LOCK_EXCLUSIVE, &offset);
+	AnnChunk   *chunk;
+
+	ann_edit_begin(&edit, at->index);
+	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + offset);
+	chunk->rows = at->chunk.rows;
+	ann_edit_commit(&edit);
+}
+
+void
+ann_graph_connect(Relation index, Relation heap, const AnnIndex *info, const AnnChunk *chunk)
+{
+	AnnReshape	at = {index, heap, info, 0, *chunk};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann connect",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	AnnGraphVacuum *v = ann_graph_vacuum_begin(&at, RelationGetNumberOfBlocks(index), is_dead,
+											   NULL, NULL);
+	AnnNodeRef *roots;
+	int			n = ann_roots_read(index, chunk, &roots);
+
+	for (int i = 0; i < n; i++)
+		find_entries(v, roots[i]);
+	ann_graph_vacuum_reach(v);
+	restore_rows(&at);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}

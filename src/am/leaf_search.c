@@ -1,0 +1,236 @@
+/*
+ * leaf_search.c
+ *	  Searching the leaves of trees: which elements have codes near a query.
+ *
+ *	 gather	 nodes of the trees are explored, nearest first, until the leaves
+ *			 found hold twice the rows that are to be inspected
+ *	 inspect the leaves are taken by the distance of their centroids; of the
+ *			 rows whose codes say that they may be among the nearest, the
+ *			 references become candidates
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "algo/distance.h"
+#include "am/leaf_search.h"
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/memutils.h"
+
+/* Leaves that are inspected in place of one that has been divided meanwhile. */
+#define MAX_DIVIDED 16
+
+void
+ann_heap_push(AnnFrontier *heap, float cost, uint64 item)
+{
+	if (heap->size == heap->capacity)
+	{
+		heap->capacity *= 2;
+		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
+	}
+	ann_frontier_push(heap, cost, item);
+}
+
+bool
+ann_note_seen(AnnSeen *seen, uint64 key)
+{
+	AnnSeenResult result = ann_seen_insert(seen, key);
+
+	if (result == ANN_SEEN_FULL)
+	{
+		uint64_t   *old = seen->slots;
+		size_t		capacity = seen->capacity * 4;
+
+		ann_seen_move(seen, MemoryContextAllocHuge(GetMemoryChunkContext(old),
+												   sizeof(uint64) * capacity), capacity);
+		pfree(old);
+		result = ann_seen_insert(seen, key);
+	}
+	return result == ANN_SEEN_NEW;
+}
+
+/* The roots to begin at. */
+static void
+push_roots(AnnLeafSearch *s)
+{
+	AnnNodeRef *roots;
+	int			n = ann_roots_read(s->index, &s->chunk, &roots);
+
+	for (int i = 0; i < n; i++)
+		ann_heap_push(&s->nodes, 0, ANN_NODE_ITEM(roots[i]));
+}
+
+void
+ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *info,
+					  const AnnChunk *chunk, const AnnTreeVector *v, float slack)
+{
+	Size		size = ann_code_query_size(info->meta.code_bits, info->padded);
+
+	memset(search, 0, sizeof(AnnLeafSearch));
+	search->index = index;
+	search->info = info;
+	search->v = v;
+	search->slack = slack;
+	search->code_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
+											 info->meta.code_bits, info->padded, v->rotated);
+	search->block = palloc(info->block_size);
+	search->chunk = *chunk;
+	ann_frontier_init(&search->nodes, palloc(sizeof(AnnCandidate) * 64), 64);
+	push_roots(search);
+	ann_frontier_init(&search->candidates, palloc(sizeof(AnnCandidate) * 1024), 1024);
+	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 4096), 4096);
+}
+
+/* ---- gather ---- */
+
+static void
+add_leaf(AnnLeafArray *leaves, const AnnLeafEntry *leaf)
+{
+	if (leaves->count == leaves->capacity)
+	{
+		leaves->capacity = Max(64, leaves->capacity * 2);
+		leaves->entries = leaves->entries == NULL
+			? palloc(sizeof(AnnLeafEntry) * leaves->capacity)
+			: repalloc_huge(leaves->entries, sizeof(AnnLeafEntry) * leaves->capacity);
+	}
+	leaves->entries[leaves->count++] = *leaf;
+}
+
+static int
+compare_leaves(const void *a, const void *b)
+{
+	float		x = ((const AnnLeafEntry *) a)->priority,
+				y = ((const AnnLeafEntry *) b)->priority;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * Find leaves.  False if nodes that had been seen were not there any more: their
+ * tree has been flattened, or leaves been joined.
+ */
+static bool
+explore(AnnLeafSearch *s, double rows)
+{
+	AnnCandidate next;
+	AnnLeafEntry leaf;
+	bool		complete = true;
+
+	while (s->gathered < 2 * rows && ann_frontier_pop(&s->nodes, &next))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ann_tree_descend(s->index, s->info, s->v, ANN_ITEM_NODE(next.item), next.cost,
+							 &s->nodes, &leaf))
+		{
+			add_leaf(&s->leaves, &leaf);
+			s->gathered += leaf.rows;
+		}
+		else
+			complete = false;
+	}
+	return complete;
+}
+
+/* Find leaves, and sort those that have not been inspected. */
+static void
+gather(AnnLeafSearch *s, double rows)
+{
+	if (!explore(s, rows))
+	{
+		/* once more from the roots; rows that are met again do no harm */
+		ann_chunk_read(s->index, 0, &s->chunk);
+		if (ann_is_epoch(&s->chunk, s->info))
+			push_roots(s);
+		s->gathered = s->inspected;
+		explore(s, rows);
+	}
+	qsort(s->leaves.entries + s->leaves.inspected,
+		  s->leaves.count - s->leaves.inspected, sizeof(AnnLeafEntry), compare_leaves);
+}
+
+/* ---- inspect ---- */
+
+static void
+inspect_block(const AnnLeafBlock *block, void *state)
+{
+	AnnLeafSearch *s = state;
+	AnnCodeBlock codes = {block->codes, block->a, block->f, block->e};
+	float		estimate[ANN_BLOCK_ROWS];
+	float		bound[ANN_BLOCK_ROWS];
+	uint32		mask;
+
+	mask = ann_kernels->scan_block(s->code_query, &codes, s->d2, s->slack,
+								   ann_threshold_get(&s->threshold), estimate, bound);
+	mask &= block->live;
+	while (mask != 0)
+	{
+		int			row = pg_rightmost_one_pos32(mask);
+		uint64		key = ann_element_key(block->element[row]);
+
+		mask &= mask - 1;
+		/* the threshold may have sunk since */
+		if (bound[row] > ann_threshold_get(&s->threshold) || !ann_note_seen(&s->seen, key))
+			continue;
+		ann_heap_push(&s->candidates, isnan(bound[row]) ? -FLT_MAX : bound[row], key);
+		if (!isnan(bound[row]))
+			ann_threshold_offer(&s->threshold, 2 * estimate[row] - bound[row]);
+	}
+}
+
+/*
+ * Inspect what has come to be at the place of a leaf that was divided, which may
+ * be going on.
+ */
+static void
+inspect_again(AnnLeafSearch *s, AnnNodeRef node)
+{
+	AnnFrontier below;
+	AnnCandidate next;
+	AnnLeafEntry entry;
+	int			tries = MAX_DIVIDED;
+
+	ann_frontier_init(&below, palloc(sizeof(AnnCandidate) * MAX_DIVIDED), MAX_DIVIDED);
+	ann_frontier_push(&below, 0, ANN_NODE_ITEM(node));
+	while (tries-- > 0 && ann_frontier_pop(&below, &next))
+	{
+		if (!ann_tree_descend(s->index, s->info, s->v, ANN_ITEM_NODE(next.item), 0, &below,
+							  &entry))
+			continue;
+		s->d2 = entry.d2;
+		if (!ann_leaf_scan(s->index, s->info, entry.leaf, inspect_block, s, s->block))
+			ann_heap_push(&below, 0, ANN_NODE_ITEM(entry.node));
+	}
+	pfree(below.entries);
+}
+
+static void
+inspect_leaf(AnnLeafSearch *s, const AnnLeafEntry *leaf)
+{
+	s->d2 = leaf->d2;
+	if (!ann_leaf_scan(s->index, s->info, leaf->leaf, inspect_block, s, s->block))
+		inspect_again(s, leaf->node);
+}
+
+void
+ann_leaf_search_run(AnnLeafSearch *search, double rows, double wanted)
+{
+	int			before = search->leaves.inspected;
+	int			k;
+
+	gather(search, rows);
+	k = (int) Min(wanted, search->gathered + 1);
+	ann_threshold_init(&search->threshold,
+					   MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * k), k);
+	for (int i = 0; i < before; i++)
+		inspect_leaf(search, &search->leaves.entries[i]);
+	while (search->inspected < rows && search->leaves.inspected < search->leaves.count)
+	{
+		AnnLeafEntry *leaf = &search->leaves.entries[search->leaves.inspected++];
+
+		inspect_leaf(search, leaf);
+		search->inspected += leaf->rows;
+	}
+	pfree(search->threshold.values);
+}

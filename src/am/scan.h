@@ -1,0 +1,157 @@
+/*
+ * scan.h
+ *	  What scans of both methods share: measured elements waiting for their turn.
+ *
+ * For scan.c, which owns it, and for scan_forest.c and scan_graph.c, which find
+ * the elements.
+ */
+#ifndef ANN_SCAN_H
+#define ANN_SCAN_H
+
+#include "postgres.h"
+
+#include "access/relscan.h"
+#include "algo/frontier.h"
+#include "am/heap_source.h"
+#include "executor/tuptable.h"
+#include "store/element.h"
+#include "store/tree_pages.h"
+#include "utils/tuplesort.h"
+
+/* A row that is returned next. */
+typedef struct AnnRow
+{
+	double		distance;		/* where exact, or not beyond that of the next row */
+	ItemPointerData tid;
+} AnnRow;
+
+typedef struct AnnRowArray
+{
+	AnnRow	   *rows;
+	int			count;
+	int			capacity;
+	int			next;			/* the first that has not been returned */
+} AnnRowArray;
+
+/* A measured element and its rows. */
+typedef struct AnnHit
+{
+	double		low;
+	double		high;
+	int			num_tids;
+	ItemPointerData tid;		/* the only one ... */
+	ItemPointer tids;			/* ... or all of several */
+} AnnHit;
+
+typedef struct AnnHitArray
+{
+	AnnHit	   *entries;
+	int			count;
+	int			capacity;
+} AnnHitArray;
+
+typedef enum AnnScanPhase
+{
+	ANN_SCAN_START,
+	ANN_SCAN_STAGES,			/* returning results of a stage */
+	ANN_SCAN_REST,				/* returning the sorted rest */
+	ANN_SCAN_LATE,				/* returning late rows from the same sort */
+	ANN_SCAN_UNORDERED,			/* no distance at all: all elements */
+	ANN_SCAN_UNDEFINED,			/* rows without a distance */
+	ANN_SCAN_NULLS,				/* rows without a vector */
+	ANN_SCAN_END
+} AnnScanPhase;
+
+typedef struct AnnScan AnnScan;
+
+/* How a method finds elements; memory is of the current context, the scan's. */
+typedef struct AnnScanSearch
+{
+	/* Make ready, for s->query and s->v; returns what becomes s->search. */
+	void	   *(*begin) (IndexScanDesc scan, AnnScan *s);
+
+	/* Should there be one more stage, rather than the pass over the rest? */
+	bool		(*goes_on) (const AnnScan *s);
+
+	/*
+	 * A stage: find and keep (ann_scan_keep) elements, until s->results has the
+	 * s->wanted nearest, and set s->bound.  Each stage is broader than the one
+	 * before.
+	 */
+	void		(*stage) (IndexScanDesc scan, AnnScan *s);
+
+	/* Keep whatever is in the set below and has not been kept. */
+	void		(*finish) (IndexScanDesc scan, AnnScan *s);
+
+	/* The elements that no pass over the rest needs to look at. */
+	const AnnSeen *(*seen) (const AnnScan *s);
+} AnnScanSearch;
+
+extern const AnnScanSearch ann_forest_search;	/* scan_forest.c */
+extern const AnnScanSearch ann_graph_search;	/* scan_graph.c */
+
+struct AnnScan
+{
+	/* Unchanging, set by beginscan */
+	MemoryContext context;		/* of all below; reset by rescan */
+	AnnIndex	info;
+
+	/* Set by rescan */
+	AnnScanPhase phase;
+	bool		null_query;
+	int			dim;			/* of the query */
+	const double *values;
+	AnnQuery   *query;
+	AnnChunk	chunk;
+	AnnTreeVector *v;
+	const AnnScanSearch *method;
+	void	   *search;			/* the method's */
+	int			stages;			/* so many there have been */
+	double		wanted;			/* results by the end of the stage */
+
+	/* Results */
+	AnnElement *element;		/* scratch */
+	AnnHitArray results;		/* measured, not returned yet; sorted when returning */
+	int			next_result;
+	double		bound;			/* what has not been measured is not below */
+	double		returned;		/* the largest distance that was returned */
+	AnnHitArray late;
+	AnnHeapSource *heap;		/* made when it is needed */
+
+	/* The rest */
+	Tuplesortstate *sort;
+	TupleTableSlot *slot;
+	double		late_below;
+
+	/* What is returned next, one by one */
+	AnnRowArray out;
+	AnnRowArray nan;			/* met by the pass over the rest */
+	BlockNumber heap_blocks;	/* the table has at least so many */
+	BlockNumber next_block;		/* ANN_SCAN_UNORDERED */
+	BlockNumber num_blocks;
+};
+
+/*
+ * Keep a measured element, whose rows are at distances from low to high.  Of
+ * 'element', which was read from ref, the vector is not looked at.  No lock on a
+ * page may be held.
+ */
+extern void ann_scan_keep(IndexScanDesc scan, AnnScan *s, double low, double high,
+						  AnnElementRef ref, const AnnElement *element);
+
+/* The distance of a row from the table; false if the snapshot does not see it. */
+extern bool ann_scan_row_distance(IndexScanDesc scan, AnnScan *s,
+								  const ItemPointerData *tid, double *distance);
+
+/*
+ * Read an element to s->element and find its distance.  False if it is dead, or if
+ * the rows themselves had to be asked and this snapshot sees none.
+ */
+extern bool ann_scan_measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref,
+							 double *low, double *high);
+
+/* What an estimate or a bound by codes is as a distance, and the reverse. */
+extern double ann_scan_code_distance(const AnnScan *s, float code);
+extern float ann_scan_distance_code(const AnnScan *s, double distance);
+
+#endif							/* ANN_SCAN_H */

@@ -1,0 +1,129 @@
+/*
+ * scan_forest.c
+ *	  How a scan of annoy finds elements: by the codes in the leaves of its trees.
+ *
+ * A stage searches the leaves (leaf_search.h), and then measures
+ *
+ *	 candidates are read, in the order of their lower bounds, and get their exact
+ *	 distance, until the next bound is beyond what is wanted
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "am/leaf_search.h"
+#include "am/options.h"
+#include "am/scan.h"
+#include "miscadmin.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+
+/* Standard deviations that lower bounds allow for. */
+#define SLACK 1.9f
+
+/* Candidates that are fetched ahead while one is measured. */
+#define PREFETCHED 3
+
+/* The pass over all elements pays when so much of them has been inspected. */
+#define REST_SHARE 0.25
+
+typedef struct ForestSearch
+{
+	AnnLeafSearch leaves;
+	double		to_inspect;		/* rows to be inspected by the end of the stage */
+} ForestSearch;
+
+static void *
+begin(IndexScanDesc scan, AnnScan *s)
+{
+	ForestSearch *f = palloc0(sizeof(ForestSearch));
+
+	ann_leaf_search_begin(&f->leaves, scan->indexRelation, &s->info, &s->chunk, s->v, SLACK);
+	return f;
+}
+
+static bool
+goes_on(const AnnScan *s)
+{
+	const AnnLeafSearch *leaves = &((ForestSearch *) s->search)->leaves;
+
+	return !ann_leaf_search_is_over(leaves) &&
+		(leaves->inspected == 0 ||
+		 leaves->inspected < REST_SHARE * leaves->chunk.rows * s->info.meta.trees);
+}
+
+/* The first entries of the heap are the ones most likely to be measured next. */
+static void
+prefetch_candidates(IndexScanDesc scan, AnnScan *s, const AnnFrontier *candidates)
+{
+	for (size_t i = 0; i < Min(candidates->size, PREFETCHED); i++)
+		ann_element_prefetch(scan->indexRelation, &s->info,
+							 ann_key_element(candidates->entries[i].item));
+}
+
+/*
+ * Measure candidates until the next bound is above the distance of the last
+ * one that is wanted.
+ */
+static void
+measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
+{
+	AnnFrontier *candidates = &((ForestSearch *) s->search)->leaves.candidates;
+	int			k = (int) Min(wanted, (double) candidates->size + s->results.count + 1);
+	AnnThreshold nearest;
+	AnnCandidate next;
+	double		low,
+				high;
+
+	ann_threshold_init(&nearest,
+					   MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * k), k);
+	for (int i = 0; i < s->results.count; i++)
+		ann_threshold_offer(&nearest, (float) s->results.entries[i].high);
+	while (ann_frontier_peek(candidates) != NULL)
+	{
+		AnnElementRef ref;
+
+		CHECK_FOR_INTERRUPTS();
+		s->bound = ann_scan_code_distance(s, ann_frontier_peek(candidates)->cost);
+		if (s->bound > ann_threshold_get(&nearest))
+			break;
+		ann_frontier_pop(candidates, &next);
+		prefetch_candidates(scan, s, candidates);
+		ref = ann_key_element(next.item);
+		if (ann_scan_measure(scan, s, ref, &low, &high))
+		{
+			ann_scan_keep(scan, s, low, high, ref, s->element);
+			ann_threshold_offer(&nearest, (float) high);
+		}
+	}
+	if (ann_frontier_peek(candidates) == NULL)
+		s->bound = get_float8_infinity();
+	pfree(nearest.values);
+}
+
+static void
+stage(IndexScanDesc scan, AnnScan *s)
+{
+	ForestSearch *f = s->search;
+
+	if (s->stages == 1)
+		f->to_inspect = ann_search_rows(s->chunk.rows, s->wanted, s->info.meta.trees);
+	else if (f->leaves.inspected > 0)
+		f->to_inspect *= 2;
+	ann_leaf_search_run(&f->leaves, f->to_inspect, s->wanted);
+	measure_candidates(scan, s, s->wanted);
+}
+
+static void
+finish(IndexScanDesc scan, AnnScan *s)
+{
+	measure_candidates(scan, s, get_float8_infinity());
+}
+
+static const AnnSeen *
+seen(const AnnScan *s)
+{
+	return &((ForestSearch *) s->search)->leaves.seen;
+}
+
+const AnnScanSearch ann_forest_search = {begin, goes_on, stage, finish, seen};
