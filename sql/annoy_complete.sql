@@ -6,6 +6,7 @@ SET enable_seqscan = off;
 SET jit = off;
 
 -- 6,000 vectors, 10,000 equal ones, 40 zero vectors, 1,000 NULLs
+SET synchronize_seqscans = off;	-- rows are taken in the order of the table
 CREATE TABLE points (id serial, r real[], d double precision[]);
 INSERT INTO points (r, d)
 SELECT v::real[], v FROM (
@@ -16,8 +17,8 @@ INSERT INTO points (r, d) SELECT array_fill(0, ARRAY[20]), array_fill(0, ARRAY[2
 INSERT INTO points (r, d) SELECT NULL, NULL FROM generate_series(1, 1000);
 
 -- What a full scan of the index returns, compared with the table.  'late' is
--- empty where the distances are sorted but for at most 2 % at the end, which are
--- sorted again.
+-- empty where the distances are sorted but for at most 2 % (of a graph: a third) at
+-- the end, which are sorted again.
 CREATE FUNCTION check_scan(col text, operator text, query float8[],
 	OUT n bigint, OUT missing bigint, OUT twice bigint, OUT differing bigint, OUT nan bigint, OUT nulls bigint,
 	OUT ends boolean, OUT late text)
@@ -40,7 +41,7 @@ BEGIN
 		FROM (SELECT place, CASE WHEN x IS NULL THEN 2 WHEN x = 'NaN' THEN 1 ELSE 0 END AS class FROM scanned) s) s;
 	SELECT count(*) FILTER (WHERE x < before), count(*) FILTER (WHERE x < top) INTO descents, behind
 	FROM (SELECT x, lag(x) OVER w AS before, max(x) OVER w AS top FROM scanned WHERE x <> 'NaN' WINDOW w AS (ORDER BY place)) s;
-	IF descents > 1 OR behind > n / 50 THEN
+	IF descents > 1 OR behind > n / (CASE WHEN 'annoy' LIKE '%hnsw' THEN 3 ELSE 50 END) THEN
 		late := format('%s, in %s runs', behind, descents);
 	END IF;
 	DROP TABLE scanned;

@@ -104,6 +104,7 @@ BEGIN
 END
 $$;
 SET ann.search_k = 3000;
+SET ann.ef_search = 600;
 SELECT * FROM check_order('r', 'l2', '<->', 0.99);
 SELECT * FROM check_order('r', 'cosine', '<=>', 0.99);
 SELECT * FROM check_order('r', 'ip', '<#>', 0.97);

@@ -1,6 +1,7 @@
 # Nothing is lost: a standby answers as its primary does, and a crash at any
 # moment leaves an index that finds every committed row.  All WAL is checked
-# against the pages it makes (wal_consistency_checking).
+# against the pages it makes (wal_consistency_checking).  Each method has an index
+# of the same rows, and a distance of its own to be asked by.
 use strict;
 use warnings;
 
@@ -30,19 +31,19 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 
-# What the index finds for all queries, and whether a scan of it is complete:
-# two counts, of all rows and of different ones.
-my $answers = q{
-	SET enable_seqscan = off;
+my %operator = (annoy => '<->', ann_hnsw => '<=>');
+
+# What each index finds for all queries, and whether a scan of it is complete: two
+# counts, of all rows and of different ones.
+my $answers = join('', 'SET enable_seqscan = off;', map { qq{
 	SELECT md5(string_agg(queries.id || ':' || found.id, ',' ORDER BY queries.id, n))
 	FROM queries, LATERAL (SELECT id, row_number() OVER () AS n FROM
-		(SELECT id FROM items ORDER BY vec <-> q, id LIMIT 20) nearest) found;
-};
-my $complete = q{
-	SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+		(SELECT id FROM items ORDER BY vec $operator{$_} q, id LIMIT 20) nearest) found;
+} } sort keys %operator);
+my $complete = join('', 'SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;', map { qq{
 	SELECT count(*), count(DISTINCT id) FROM
-		(SELECT id FROM items ORDER BY vec <-> (SELECT q FROM queries LIMIT 1) OFFSET 0) found;
-};
+		(SELECT id FROM items ORDER BY vec $operator{$_} (SELECT q FROM queries LIMIT 1) OFFSET 0) found;
+} } sort keys %operator);
 
 sub same_on_standby
 {
@@ -60,12 +61,21 @@ sub complete_after
 	my ($what) = @_;
 	my $rows = $primary->safe_psql('postgres', 'SELECT count(*) FROM items');
 
-	is($primary->safe_psql('postgres', $complete), "$rows|$rows", "every row once $what");
+	is($primary->safe_psql('postgres', $complete), "$rows|$rows\n$rows|$rows", "every row once $what");
+	is($primary->safe_psql('postgres', q{
+		SELECT index, c.* FROM unnest('{annoy_vec,ann_hnsw_vec}'::text[]) index, ann_check(index::regclass, true) c LIMIT 5}), '',
+		"ann_check finds nothing $what");
 }
 
-$primary->safe_psql('postgres', 'CREATE INDEX items_vec ON items USING annoy (vec)');
-like($primary->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN SELECT id FROM items ORDER BY vec <-> '{}' OFFSET 0"),
-	qr/Index Scan using items_vec/, 'the scan that is counted uses the index');
+$primary->safe_psql('postgres', q{
+	CREATE INDEX annoy_vec ON items USING annoy (vec);
+	CREATE INDEX ann_hnsw_vec ON items USING ann_hnsw (vec real_cosine_ops);
+});
+foreach my $method (sort keys %operator)
+{
+	like($primary->safe_psql('postgres', "SET enable_seqscan = off; EXPLAIN SELECT id FROM items ORDER BY vec $operator{$method} '{}' OFFSET 0"),
+		qr/Index Scan using ${method}_vec/, "the scan that is counted uses the index of $method");
+}
 complete_after('after the build');
 same_on_standby('after the build');
 
@@ -88,12 +98,12 @@ same_on_standby('after vacuum and reuse');
 $standby->stop;
 
 # crashes: with committed work just behind, in the middle of a build, of inserts
-$primary->safe_psql('postgres', 'REINDEX INDEX items_vec');
+$primary->safe_psql('postgres', 'REINDEX INDEX annoy_vec; REINDEX INDEX ann_hnsw_vec');
 $primary->stop('immediate');
 $primary->start;
 complete_after('after a crash right behind a build');
 
-foreach my $statement ('DO $$BEGIN LOOP REINDEX INDEX items_vec; END LOOP; END$$',
+foreach my $statement ('DO $$BEGIN LOOP REINDEX INDEX annoy_vec; REINDEX INDEX ann_hnsw_vec; END LOOP; END$$',
 	'INSERT INTO items SELECT 30000 + i, array_agg(random()) FROM generate_series(1, 100000) i, generate_series(1, 20) GROUP BY i')
 {
 	my $before = $primary->safe_psql('postgres', $answers);
@@ -116,6 +126,7 @@ $primary->safe_psql('postgres', q{
 	CREATE UNLOGGED TABLE fleeting (id int, vec real[]);
 	INSERT INTO fleeting SELECT i, ARRAY[i, 1] FROM generate_series(1, 100) i;
 	CREATE INDEX ON fleeting USING annoy (vec);
+	CREATE INDEX ON fleeting USING ann_hnsw (vec real_cosine_ops);
 });
 $primary->stop('immediate');
 $primary->start;
@@ -123,17 +134,26 @@ is($primary->safe_psql('postgres', q{
 	INSERT INTO fleeting VALUES (7, '{1,2}');
 	SET enable_seqscan = off;
 	SELECT id FROM fleeting ORDER BY vec <-> '{1,2}' LIMIT 5;
-}), '7', 'an unlogged index begins anew after a crash');
+	SELECT id FROM fleeting ORDER BY vec <=> '{1,2}' LIMIT 5;
+}), "7\n7", 'an unlogged index begins anew after a crash');
 
 # a dump keeps the options
 my $dump = $primary->basedir . '/dump.sql';
-$primary->safe_psql('postgres', q{CREATE INDEX optioned ON items USING annoy (vec real_cosine_ops) WITH (trees = 1, scalar = i8)});
+$primary->safe_psql('postgres', q{
+	CREATE INDEX optioned ON items USING annoy (vec real_cosine_ops) WITH (trees = 1, scalar = i8);
+	CREATE INDEX linked ON items USING ann_hnsw (vec real_ip_ops) WITH (m = 8, ef_construction = 50, scalar = none, dimensions = 20);
+});
 $primary->command_ok([ 'pg_dump', '--file', $dump, $primary->connstr('postgres') ], 'dumped');
 like(slurp_file($dump), qr/USING annoy \(vec public\.real_cosine_ops\) WITH \(trees='1', scalar=i8\)/, 'with the options');
+like(slurp_file($dump), qr/USING ann_hnsw \(vec public\.real_ip_ops\) WITH \(m='8', ef_construction='50', scalar='none', dimensions='20'\)/,
+	'and with those of the other method');
 $primary->safe_psql('postgres', 'CREATE DATABASE restored');
 $primary->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $primary->connstr('restored') ], 'restored');
 is($primary->safe_psql('restored', "SELECT metric, scalar, trees FROM ann_index_info('optioned')"), 'cosine|i8|1',
 	'the restored index is what it was');
+is($primary->safe_psql('restored', "SELECT metric, scalar, dimensions, array_to_string(options, ' ')
+		FROM ann_index_info('linked'), (SELECT reloptions AS options FROM pg_class WHERE relname = 'linked') c"),
+	'ip|none|20|m=8 ef_construction=50 scalar=none dimensions=20', 'and so is the other');
 
 $primary->stop;
 done_testing();

@@ -3,7 +3,7 @@
 #
 # Each index is damaged in one place, the server being down, and then scanned,
 # inserted into, vacuumed and inspected.  ANN_NOISE is how many indexes are made
-# of each of the two templates (40).
+# of each of the four templates (25).
 use strict;
 use warnings;
 
@@ -15,7 +15,7 @@ use constant BLOCK => 8192;
 use constant HEADER => 24;
 use constant TAIL => 16;
 
-my $copies = $ENV{ANN_NOISE} || 40;
+my $copies = $ENV{ANN_NOISE} || 25;
 my $seed = $ENV{ANN_SEED} || 1;
 
 # What perl's rand gives for a seed differs between versions of perl.
@@ -68,16 +68,18 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE long AS SELECT id, (SELECT array_agg(random())::real[] FROM generate_series(1, 2500) WHERE id > 0) AS vec FROM generate_series(1, 60) id;
 });
 my %template = (
-	short => { dim => 16, options => 'trees = 2' },
-	long => { dim => 2500, options => 'trees = 2, scalar = f32' });
+	short => { table => 'short', dim => 16, method => 'annoy', options => 'trees = 2' },
+	long => { table => 'long', dim => 2500, method => 'annoy', options => 'trees = 2, scalar = f32' },
+	linked => { table => 'short', dim => 16, method => 'ann_hnsw', options => 'm = 12' },
+	long_linked => { table => 'long', dim => 2500, method => 'ann_hnsw', options => 'scalar = f32' });
 my @indexes;
 foreach my $template (sort keys %template)
 {
 	foreach my $i (1 .. $copies)
 	{
 		push @indexes, { table => "${template}_$i", template => $template };
-		$node->safe_psql('postgres', "CREATE TABLE ${template}_$i AS TABLE $template;
-			CREATE INDEX ${template}_${i}_index ON ${template}_$i USING annoy (vec) WITH ($template{$template}->{options})");
+		$node->safe_psql('postgres', "CREATE TABLE ${template}_$i AS TABLE $template{$template}->{table};
+			CREATE INDEX ${template}_${i}_index ON ${template}_$i USING $template{$template}->{method} (vec) WITH ($template{$template}->{options})");
 	}
 }
 foreach my $index (@indexes)
@@ -108,6 +110,7 @@ $node->start;
 foreach my $index (@indexes)
 {
 	my ($table, $dim) = ($index->{table}, $template{ $index->{template} }->{dim});
+	my $original = $template{ $index->{template} }->{table};
 	my $vector = "array_fill(0.5::real, ARRAY[$dim])";
 	my ($out, $err) = ('', '');
 
@@ -129,10 +132,10 @@ foreach my $index (@indexes)
 			SELECT count(*) FROM ann_check('${table}_index', true);
 			SELECT 'end';
 		}, stdout => \$out, stderr => \$err, on_error_stop => 0);
-	my @bad = grep { !/^psql:\S+ ERROR:  XX00[12]: / } grep { /ERROR|FATAL|PANIC|connection/ } split /\n/, $err;
+	my @bad = grep { !/^psql:\S+ ERROR:  (XX00[12]: |0A000: .* format version)/ } grep { /ERROR|FATAL|PANIC|connection/ } split /\n/, $err;
 	ok($out =~ /end/ && !@bad, $index->{name}) or diag(substr(join("\n", @bad, $err), 0, 2000));
 	last if $out !~ /end/ && !$node->poll_query_until('postgres', 'SELECT true');
-	cmp_ok($node->safe_psql('postgres', "SELECT pg_relation_size('$table') - pg_relation_size('$index->{template}')"), '<', 200000,
+	cmp_ok($node->safe_psql('postgres', "SELECT pg_relation_size('$table') - pg_relation_size('$original')"), '<', 200000,
 		"$table: nothing was added to the table for a bad TID");
 	is($node->safe_psql('postgres', qq{
 			REINDEX INDEX ${table}_index;

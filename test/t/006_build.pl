@@ -48,33 +48,36 @@ sub start_statement
 	return IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $statement ], '<', \undef, '>', $out, '2>', $err);
 }
 
-foreach my $case ([ 'few', 150 ], [ 'many', 40 ])
+foreach my $case ([ 'few', 'annoy', 'trees = 150' ], [ 'many', 'annoy', 'trees = 40' ],
+	[ 'few', 'ann_hnsw', 'm = 60, ef_construction = 400' ], [ 'many', 'ann_hnsw', 'm = 16' ])
 {
-	my ($table, $trees) = @$case;
+	my ($table, $method, $options) = @$case;
 	my ($out, $err, $built, $problem);
 	my $watch = start_statement('CALL watch(NULL, NULL)', \$out, \$err);
 
 	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^CALL watch'});
-	start_statement("CREATE INDEX ${table}_index ON $table USING annoy (vec) WITH (trees = $trees)", \$built, \$problem)->finish;
+	start_statement("CREATE INDEX ${table}_$method ON $table USING $method (vec) WITH ($options)", \$built, \$problem)->finish;
 	$watch->finish;
-	like($out, qr/building index: building/, "$table: the phase of building is seen");
-	like($out, qr/building index: dividing/, "$table: the phase of dividing is seen") if $table eq 'many';
-	like($out, qr/\|t$/, "$table: as many tuples are done as there are, at most");
-	is($problem, '', "$table: built");
+	like($out, qr/building index: building/, "$table, $method: the phase of building is seen");
+	like($out, qr/building index: dividing/, "$table, $method: the phase of dividing is seen") if $table eq 'many';
+	like($out, qr/\|t$/, "$table, $method: as many tuples are done as there are, at most");
+	is($problem, '', "$table, $method: built");
+	is($node->safe_psql('postgres', "SELECT * FROM ann_check('${table}_$method', true) LIMIT 3"), '', "$table, $method: and sound");
 }
 
 # cancelled while rows are in temporary files
 my ($rc, $out, $err) = $node->psql('postgres', q{
 	\set VERBOSITY verbose
 	SET statement_timeout = '400ms';
-	CREATE INDEX cancelled ON many USING annoy (vec) WITH (trees = 1000)});
-like($err, qr/ERROR:  57014/, 'a build is cancelled');
+	CREATE INDEX cancelled ON many USING annoy (vec) WITH (trees = 1000);
+	CREATE INDEX cancelled ON many USING ann_hnsw (vec) WITH (m = 100, ef_construction = 1000)}, on_error_stop => 0);
+is(scalar(() = $err =~ /ERROR:  57014/g), 2, 'a build is cancelled, with each method');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_ls_tmpdir()}), 0, 'no temporary file is left');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 'cancelled'}), 0, 'and no index');
 
 # one whose backend is terminated leaves the server as it was
 my ($built, $problem);
-my $build = start_statement('CREATE INDEX terminated ON many USING annoy (vec) WITH (trees = 1000)', \$built, \$problem);
+my $build = start_statement('CREATE INDEX terminated ON many USING ann_hnsw (vec) WITH (m = 100, ef_construction = 1000)', \$built, \$problem);
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_progress_create_index WHERE phase ~ 'building$|dividing$'});
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index});
 $build->finish;

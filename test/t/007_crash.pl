@@ -69,7 +69,7 @@ sleep(4);
 # ... which answers meanwhile
 for my $i (1 .. 5)
 {
-	is($standby->safe_psql('postgres', 'SELECT search(number) FROM lives ORDER BY number'), "\n" x 4, "search $i on the standby");
+	is($standby->safe_psql('postgres', 'SELECT search(number) FROM lives ORDER BY number'), "\n" x $#Churn::TABLES, "search $i on the standby");
 }
 Churn::kill_all($node);
 is(Churn::finish($run, 1), '', 'no error before the standby took over');
@@ -84,33 +84,43 @@ $standby->stop('fast');
 # to moments within a VACUUM, while others write
 $node->append_conf('postgresql.conf', "wal_consistency_checking = ''");
 $node->start;
-$node->safe_psql('postgres', q{INSERT INTO f16 (vec) SELECT vector(0) FROM generate_series(1, 6000)});
+$node->safe_psql('postgres', q{
+	INSERT INTO f16 (vec) SELECT vector(0) FROM generate_series(1, 6000);
+	INSERT INTO hnsw_f16 (vec) SELECT vector(5) FROM generate_series(1, 2000);
+});
 $node->backup('archived');
-$node->safe_psql('postgres', 'DELETE FROM f16 WHERE mod(hashint4(id), 3) <> 0');
-my %points = ('vacuuming indexes' => 'bulkdelete', 'cleaning up indexes' => 'cleanup');
+$node->safe_psql('postgres', "DELETE FROM $_ WHERE mod(hashint4(id), 3) <> 0") foreach qw(f16 hnsw_f16);
+my @moments = ([ 'f16', 'vacuuming indexes', 'bulkdelete' ], [ 'f16', 'cleaning up indexes', 'cleanup' ],
+	[ 'hnsw_f16', 'cleaning up indexes', 'mending' ]);
 $run = Churn::start($node, 2, 60, 4713, 0);
-my ($out, $err);
-my $vacuum = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
-		'-c', 'SET vacuum_cost_delay = 10', '-c', 'SET vacuum_cost_limit = 20', '-c', 'VACUUM (INDEX_CLEANUP on) f16' ],
-	'<', \undef, '>', \$out, '2>', \$err);
-foreach my $phase ('vacuuming indexes', 'cleaning up indexes')
+my %vacuum;
+foreach my $moment (@moments)
 {
-	$node->poll_query_until('postgres', "SELECT phase = '$phase' AND (wait_event = 'VacuumDelay' OR state = 'active')
-		FROM pg_stat_progress_vacuum JOIN pg_stat_activity USING (pid)");
+	my ($table, $phase, $point) = @$moment;
+	my ($out, $err);
+
+	$vacuum{$table} //= IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
+			'-c', 'SET vacuum_cost_delay = 10', '-c', 'SET vacuum_cost_limit = 20', '-c', "VACUUM (INDEX_CLEANUP on) $table" ],
+		'<', \undef, '>', \$out, '2>', \$err);
+	my $at = "SELECT phase = '$phase' FROM pg_stat_progress_vacuum WHERE relid = '$table'::regclass";
+	$node->poll_query_until('postgres', $at);
 	select(undef, undef, undef, 0.2);
-	is($node->safe_psql('postgres', 'SELECT phase FROM pg_stat_progress_vacuum'), $phase, "a moment within VACUUM: $phase");
+	is($node->safe_psql('postgres', $at), 't', "a moment within VACUUM of $table: $phase");
 	# the commit of a write brings it to the disk
-	$node->safe_psql('postgres', "SELECT pg_create_restore_point('$points{$phase}'); CREATE TABLE $points{$phase}_reached ()");
+	$node->safe_psql('postgres', "SELECT pg_create_restore_point('$point'); CREATE TABLE ${point}_reached ()");
 }
 Churn::kill_all($node);
-eval { IPC::Run::finish($vacuum) };
+foreach my $vacuum (values %vacuum)
+{
+	eval { IPC::Run::finish($vacuum) };
+}
 is(Churn::finish($run, 1), '', 'no error while VACUUM ran');
 $node->start;
 Churn::check($node, 'after a crash within VACUUM');
 $node->safe_psql('postgres', 'SELECT pg_switch_wal()');
 $node->poll_query_until('postgres', 'SELECT last_archived_wal IS NOT NULL AND pg_walfile_name(pg_current_wal_lsn() - 1) > last_archived_wal
 	AND NOT EXISTS (SELECT FROM pg_ls_archive_statusdir() WHERE name ~ \'ready$\') FROM pg_stat_archiver');
-foreach my $point (sort values %points)
+foreach my $point (map { $_->[2] } @moments)
 {
 	my $recovered = PostgreSQL::Test::Cluster->new("recovered_$point");
 

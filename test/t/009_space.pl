@@ -31,12 +31,15 @@ $node->safe_psql('postgres', q{
 		SELECT CASE WHEN id % 7 <> 0 OR id < 1000000 THEN
 			(SELECT array_agg(sin(CASE WHEN id >= 1000000 THEN id % 3 ELSE id END * (j + 0.1) + j * j)::real) FROM generate_series(1, dim) j) END
 	$$;
-	CREATE TABLE cases (name text PRIMARY KEY, dim int, options text, rows int);
+	CREATE TABLE cases (name text PRIMARY KEY, dim int, options text, rows int, method text DEFAULT 'annoy');
 	INSERT INTO cases VALUES
 		('common', 24, '', 6000),
 		('bare', 24, 'WITH (scalar = none)', 8000),
 		('wide', 300, 'WITH (trees = 3)', 1200),
 		('long', 2500, '', 210);
+	INSERT INTO cases VALUES
+		('linked', 24, '', 2500, 'ann_hnsw'),
+		('long_linked', 2500, '', 210, 'ann_hnsw');
 	DO $$
 	DECLARE
 		c record;
@@ -44,7 +47,7 @@ $node->safe_psql('postgres', q{
 		FOR c IN SELECT * FROM cases LOOP
 			EXECUTE format('CREATE TABLE %I (id int)', c.name);
 			EXECUTE format('INSERT INTO %I SELECT generate_series(1, %s)', c.name, c.rows);
-			EXECUTE format('CREATE INDEX %s_vec ON %1$I USING annoy (vec(id, %s)) %s', c.name, c.dim, c.options);
+			EXECUTE format('CREATE INDEX %s_vec ON %1$I USING %s (vec(id, %s)) %s', c.name, c.method, c.dim, c.options);
 		END LOOP;
 	END
 	$$;
@@ -97,10 +100,10 @@ my $full = qr/ERROR:  could not (extend|write|fallocate)?.*(File too large|No sp
 my $id = 100000;
 my $vacuums = 0;
 
-foreach my $name (qw(common bare wide long))
+foreach my $name (qw(common bare wide long linked long_linked))
 {
-	my $many = { common => 5000, bare => 5000, wide => 300, long => 40 }->{$name};
-	my $equal = { common => 3000, bare => 3000, wide => 300, long => 30 }->{$name};
+	my $many = { common => 5000, bare => 5000, wide => 300, long => 40, linked => 500, long_linked => 40 }->{$name};
+	my $equal = { common => 3000, bare => 3000, wide => 300, long => 30, linked => 500, long_linked => 30 }->{$name};
 	my $failed = 0;
 
 	sound($name, 'at the start');

@@ -1,10 +1,11 @@
-# A life for tables with annoy indexes: what 007_crash, 008_churn and 009_space do
-# to them, and the questions that must have the same answers whatever was done.
+# A life for tables with indexes: what 007_crash and 008_churn do to them, and the
+# questions that must have the same answers whatever was done.  There are five
+# kinds, each once with annoy and, as hnsw_KIND, once with ann_hnsw:
 #
 #	f16		24 dimensions in clusters, and an index on n, so that no update is HOT
 #	cosine	8 dimensions; a third equal rows, zero vectors and NULLs
 #	bare	16 dimensions, double precision, scalar = none
-#	long	2,500 dimensions: a block of codes spans pages
+#	long	2,500 dimensions: a block of codes spans pages, and so do vectors
 #	late	6 dimensions, inner product; the index is created before the rows
 package Churn;
 
@@ -14,26 +15,29 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @TABLES = qw(f16 cosine bare long late);
+my @kinds = qw(f16 cosine bare long late);
+our @TABLES = (@kinds, map { "hnsw_$_" } @kinds);
 
 my $setup = q{
 	SET client_min_messages = warning;
 	CREATE EXTENSION ann;
-	CREATE TABLE lives (number int PRIMARY KEY, name text, dim int, type text, class text, operator text, options text, width int);
+	CREATE TABLE lives (number int PRIMARY KEY, name text, dim int, type text, class text, operator text, options text, width int,
+		method text DEFAULT 'annoy');
 	INSERT INTO lives VALUES
 		(0, 'f16', 24, 'real[]', 'real_l2_ops', '<->', '', 30),
 		(1, 'cosine', 8, 'real[]', 'real_cosine_ops', '<=>', 'WITH (scalar = i8)', 30),
 		(2, 'bare', 16, 'float8[]', 'double_l2_ops', '<->', 'WITH (scalar = none)', 30),
 		(3, 'long', 2500, 'real[]', 'real_l2_ops', '<->', '', 2),
 		(4, 'late', 6, 'real[]', 'real_ip_ops', '<#>', '', 30);
+	INSERT INTO lives SELECT number + 5, 'hnsw_' || name, dim, type, class, operator, options, width, 'ann_hnsw' FROM lives;
 
-	-- A vector of a table: random, but for every third of 'cosine'.
+	-- A vector of a kind of table: random, but for every third of 'cosine'.
 	CREATE FUNCTION vector(number int) RETURNS float8[] VOLATILE LANGUAGE plpgsql AS $$
 	DECLARE
-		dim int := (ARRAY[24, 8, 16, 2500, 6])[number + 1];
+		dim int := (ARRAY[24, 8, 16, 2500, 6])[number % 5 + 1];
 		centre int := floor(random() * 20);
 	BEGIN
-		IF number = 1 AND random() < 0.33 THEN
+		IF number % 5 = 1 AND random() < 0.33 THEN
 			RETURN CASE floor(random() * 6) WHEN 0 THEN NULL WHEN 1 THEN array_fill(0, ARRAY[8])
 				WHEN 2 THEN ARRAY[0, 0, 0, 0, 0, 0, 0, floor(random() * 3)] ELSE ARRAY[1, 2, 3, 4, 5, 6, 7, 8] END;
 		END IF;
@@ -44,8 +48,8 @@ my $setup = q{
 	-- What a client does to a table; 'kind' is a number from 1 to 100.
 	CREATE FUNCTION churn(number int, kind int) RETURNS void LANGUAGE plpgsql AS $$
 	DECLARE
-		t text := (ARRAY['f16', 'cosine', 'bare', 'long', 'late'])[number + 1];
-		n int := ceil((ARRAY[30, 30, 30, 2, 30])[number + 1] * random());
+		t text := (SELECT name FROM lives WHERE lives.number = churn.number);
+		n int := ceil((SELECT width FROM lives WHERE lives.number = churn.number) * random());
 		first int;
 		last int;
 		chosen text;
@@ -139,7 +143,7 @@ my $setup = q{
 		SELECT count(*) FILTER (WHERE x < before) AS descents, count(*) FILTER (WHERE x < top) AS behind, count(*) AS n INTO d
 		FROM (SELECT x, lag(x) OVER w AS before, max(x) OVER w AS top FROM scanned WHERE x <> 'NaN' WINDOW w AS (ORDER BY place)) s;
 		DROP TABLE scanned;
-		IF (c.missing, c.twice, c.strange, c.differing) = (0, 0, 0, 0) AND d.descents <= 1 AND d.behind <= d.n / (CASE l.name WHEN 'bare' THEN 2 ELSE 4 END) + 20 THEN
+		IF (c.missing, c.twice, c.strange, c.differing) = (0, 0, 0, 0) AND d.descents <= 1 AND d.behind <= d.n / (CASE WHEN l.name ~ 'bare' THEN 2 ELSE 4 END) + 20 THEN
 			RETURN NULL;
 		END IF;
 		RETURN format('%s of %s: missing %s, twice %s, strange %s, differing %s, %s late in %s runs',
@@ -154,10 +158,10 @@ my $setup = q{
 		FOR l IN SELECT * FROM lives ORDER BY number LOOP
 			EXECUTE format('CREATE TABLE %I (id serial PRIMARY KEY, n int DEFAULT 0, vec %s)', l.name, l.type);
 			EXECUTE format('CREATE INDEX ON %I (n)', l.name);
-			IF l.name <> 'late' THEN
+			IF l.name !~ 'late' THEN
 				EXECUTE format('INSERT INTO %I (vec) SELECT vector(%s) FROM generate_series(1, %s)', l.name, l.number, 40 * l.width);
 			END IF;
-			EXECUTE format('CREATE INDEX %s_vec ON %1$I USING annoy (vec %s) %s', l.name, l.class, l.options);
+			EXECUTE format('CREATE INDEX %s_vec ON %1$I USING %s (vec %s) %s', l.name, l.method, l.class, l.options);
 			-- rows for COPY
 			EXECUTE format('COPY (SELECT vector(%s) FROM generate_series(1, %s)) TO %L', l.number, 4 * l.width,
 				current_setting('data_directory') || '/copy_' || l.name);
@@ -181,8 +185,8 @@ sub start
 	my ($node, $clients, $seconds, $seed, $vacuum) = @_;
 	my $dir = $node->basedir;
 	my %scripts = (
-		churn => [ 80, "\\set t random(0, 4)\n\\set k random(1, 100)\nSELECT churn(:t, :k);\n" ],
-		search => [ 15, "\\set t random(0, 4)\nSELECT search(:t);\n" ]);
+		churn => [ 80, "\\set t random(0, $#TABLES)\n\\set k random(1, 100)\nSELECT churn(:t, :k);\n" ],
+		search => [ 15, "\\set t random(0, $#TABLES)\nSELECT search(:t);\n" ]);
 	my @args;
 	my $run = {};
 
@@ -221,9 +225,9 @@ sub check
 {
 	my ($node, $what) = @_;
 
-	is($node->safe_psql('postgres', 'SELECT compared(number) FROM lives ORDER BY number'), "\n" x 4,
+	is($node->safe_psql('postgres', 'SELECT compared(number) FROM lives ORDER BY number'), "\n" x $#TABLES,
 		"$what: every row once, in order");
-	is($node->safe_psql('postgres', 'SELECT search(number) FROM lives, generate_series(1, 10) ORDER BY number'), "\n" x 49,
+	is($node->safe_psql('postgres', 'SELECT search(number) FROM lives, generate_series(1, 10) ORDER BY number'), "\n" x (10 * @TABLES - 1),
 		"$what: answers in order");
 	is($node->safe_psql('postgres', q{
 		SELECT name, c.* FROM lives, LATERAL (SELECT * FROM ann_check((name || '_vec')::regclass, true) LIMIT 5) c ORDER BY number}),

@@ -1,0 +1,128 @@
+-- The graph of ann_hnsw: how much its searches find, after builds, inserts and
+-- vacuum, and that links lead to every row.  What both methods have in common is in
+-- the tests of annoy, some of which are run for ann_hnsw, too.
+SET client_min_messages = warning;
+SET max_parallel_workers_per_gather = 0;
+SET jit = off;
+CREATE SCHEMA graph;
+SET search_path = graph, public;
+SELECT setseed(0.25);
+
+-- Points of a bent surface of 6 dimensions in 24, in 40 clusters.
+CREATE TABLE basis AS SELECT d, array_agg(random() - 0.5) AS w FROM generate_series(1, 24) d, generate_series(1, 6) GROUP BY d;
+CREATE TABLE clusters AS SELECT c, array_agg(4 * random()) AS z FROM generate_series(0, 39) c, generate_series(1, 6) GROUP BY c;
+CREATE FUNCTION point(z float8[]) RETURNS real[] LANGUAGE sql STABLE AS
+$$ SELECT array_agg((1.5 + sin(w[1] * z[1] + w[2] * z[2] + w[3] * z[3]) + w[4] * z[4] + w[5] * z[5] + w[6] * z[6])::real ORDER BY d) FROM basis $$;
+CREATE FUNCTION draw(n int) RETURNS SETOF real[] LANGUAGE sql VOLATILE AS
+$$ SELECT point(ARRAY[c.z[1] + r.a, c.z[2] + r.b, c.z[3] + r.c, c.z[4] + r.d, c.z[5] + r.e, c.z[6] + r.f])
+	FROM (SELECT random() a, random() b, random() c, random() d, random() e, random() f, (random() * 39)::int AS k
+		FROM generate_series(1, n)) r JOIN clusters c ON c.c = r.k $$;
+CREATE TABLE rows AS SELECT row_number() OVER () AS id, vec FROM draw(6000) vec;
+CREATE TABLE queries AS SELECT row_number() OVER () AS id, vec FROM draw(100) vec;
+ALTER TABLE rows ADD PRIMARY KEY (id);
+
+-- Share of the ten nearest that the index finds, against a sort of the table.
+CREATE FUNCTION recall(tab regclass, operator text) RETURNS float8 LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
+DECLARE
+	result float8;
+BEGIN
+	EXECUTE format('SELECT avg((SELECT count(*) FILTER (WHERE x <= far) FROM (SELECT t.vec %2$s q.vec AS x FROM %1$s t
+			ORDER BY t.vec %2$s q.vec LIMIT 10) n)) / 10
+		FROM (SELECT vec, (SELECT max(x) FROM (SELECT (t.vec %2$s q.vec) + 0 AS x FROM %1$s t ORDER BY 1 LIMIT 10) n) AS far
+			FROM queries q) q', tab, operator) INTO result;
+	RETURN result;
+END $$;
+CREATE FUNCTION at_least(value float8, floor float8) RETURNS text LANGUAGE sql AS
+$$ SELECT CASE WHEN value >= floor THEN 'good' ELSE value || ' is below ' || floor END $$;
+
+-- builds: all ways of storing, all distances
+SET ann.ef_search = 100;
+CREATE FUNCTION recalls(opclass text, operator text, floor float8) RETURNS TABLE (scalar text, recall text, problems bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOREACH scalar IN ARRAY ARRAY['f64', 'f32', 'f16', 'i8', 'none'] LOOP
+		EXECUTE format('CREATE INDEX rows_vec ON rows USING ann_hnsw (vec %I) WITH (scalar = %s)', opclass, scalar);
+		RETURN QUERY SELECT recalls.scalar, at_least(recall('rows', operator), floor),
+			(SELECT count(*) FROM ann_check('rows_vec', true));
+		DROP INDEX rows_vec;
+	END LOOP;
+END $$;
+SELECT * FROM recalls('real_l2_ops', '<->', 0.99);
+SELECT * FROM recalls('real_cosine_ops', '<=>', 0.99);
+SELECT * FROM recalls('real_ip_ops', '<#>', 0.97);
+
+-- half of the rows come after the build, in any order and along the first dimension
+CREATE INDEX rows_vec ON rows USING ann_hnsw (vec);
+CREATE TABLE half AS SELECT * FROM rows WHERE id % 2 = 0;
+CREATE TABLE drift AS SELECT * FROM rows ORDER BY vec[1] LIMIT 3000;
+CREATE INDEX half_vec ON half USING ann_hnsw (vec);
+CREATE INDEX drift_vec ON drift USING ann_hnsw (vec);
+INSERT INTO half SELECT * FROM rows WHERE id % 2 = 1;
+INSERT INTO drift SELECT * FROM rows ORDER BY vec[1] OFFSET 3000;
+SELECT at_least(recall('half', '<->'), recall('rows', '<->') - 0.01) AS half,
+	at_least(recall('drift', '<->'), recall('rows', '<->') - 0.02) AS drift;
+SELECT code, count(*) FROM ann_check('half_vec', true) GROUP BY 1;
+SELECT code, count(*) FROM ann_check('drift_vec', true) GROUP BY 1;
+
+-- created empty
+CREATE TABLE empty (id bigint, vec real[]);
+CREATE INDEX empty_vec ON empty USING ann_hnsw (vec) WITH (m = 12, ef_construction = 80);
+INSERT INTO empty SELECT * FROM rows;
+SELECT at_least(recall('empty', '<->'), recall('rows', '<->') - 0.02) AS empty;
+SELECT code, count(*) FROM ann_check('empty_vec', true) GROUP BY 1;
+SELECT method, trees, m, ef_construction, dimensions FROM ann_index_info('empty_vec');
+
+-- three quarters go
+DELETE FROM half WHERE id % 8 > 1;
+DELETE FROM drift WHERE id % 8 > 1;
+VACUUM half, drift;
+SELECT at_least(recall('half', '<->'), 0.95) AS half, at_least(recall('drift', '<->'), 0.95) AS drift;
+SELECT code, count(*) FROM ann_check('half_vec', true) GROUP BY 1;
+SELECT code, count(*) FROM ann_check('drift_vec', true) GROUP BY 1;
+-- and their space is used again
+SELECT pg_relation_size('half_vec') AS before \gset
+INSERT INTO half SELECT id, vec FROM rows WHERE id % 8 > 4;
+SELECT pg_relation_size('half_vec') <= 1.1 * :before AS reused;
+SELECT code, count(*) FROM ann_check('half_vec', true) GROUP BY 1;
+
+-- a thousand copies of one row among others
+SET ann.ef_search = 200;
+CREATE TABLE copies AS SELECT * FROM rows WHERE id <= 3000;
+INSERT INTO copies SELECT 10000 + i, vec FROM rows, generate_series(1, 1000) i WHERE id = 77;
+CREATE INDEX copies_vec ON copies USING ann_hnsw (vec);
+INSERT INTO copies SELECT 20000 + i, vec FROM rows, generate_series(1, 1000) i WHERE id = 78;
+SELECT at_least(recall('copies', '<->'), 0.99) AS copies;
+SELECT code, count(*) FROM ann_check('copies_vec', true) GROUP BY 1;
+
+-- a hundred clusters far from one another
+CREATE TABLE islands AS SELECT r.id, (SELECT array_agg((x / 50 + 10 * (hashint8(r.id % 100 * 31 + o) % 1000) / 1000.0)::real ORDER BY o)
+	FROM unnest(r.vec) WITH ORDINALITY u(x, o)) AS vec FROM rows r;
+TRUNCATE queries;
+INSERT INTO queries SELECT id, (SELECT array_agg(x + 0.001 * sin(o)::real ORDER BY o) FROM unnest(vec) WITH ORDINALITY u(x, o))
+	FROM islands WHERE id <= 100;
+CREATE INDEX islands_vec ON islands USING ann_hnsw (vec);
+SELECT at_least(recall('islands', '<->'), 0.95) AS islands;
+SELECT code, count(*) FROM ann_check('islands_vec', true) GROUP BY 1;
+
+-- options
+CREATE INDEX ON rows USING ann_hnsw (vec) WITH (m = 1);
+CREATE INDEX ON rows USING ann_hnsw (vec) WITH (m = 101);
+CREATE INDEX ON rows USING ann_hnsw (vec) WITH (m = few);
+CREATE INDEX ON rows USING ann_hnsw (vec) WITH (ef_construction = 3);
+CREATE INDEX ON rows USING ann_hnsw (vec) WITH (ef_construction = 1001);
+DO $$
+BEGIN
+	CREATE INDEX ON rows USING ann_hnsw (vec) WITH (m = 40, ef_construction = 79);
+EXCEPTION WHEN invalid_parameter_value THEN
+	RAISE WARNING '% (%)', SQLERRM, SQLSTATE;
+END $$;
+CREATE INDEX ON rows USING ann_hnsw (vec) WITH (trees = 2);
+CREATE INDEX rows_many ON rows USING ann_hnsw (vec) WITH (m = 100, ef_construction = 200);
+SELECT m, ef_construction FROM ann_index_info('rows_many');
+SELECT count(*) FROM ann_check('rows_many', true);
+SET ann.ef_search = -1;
+SET ann.ef_search = 1;
+DROP INDEX rows_many;
+SELECT count(*) FROM (SELECT id FROM rows ORDER BY vec <-> '{1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}' LIMIT 500) n;
+DROP SCHEMA graph CASCADE;
