@@ -89,20 +89,20 @@ UPDATE points SET r = (SELECT array_agg(x + 0.01) FROM unnest(r) x), d = (SELECT
 WHERE id % 3 = 1 AND id < 9000;
 UPDATE points SET r = NULL WHERE id % 100 = 50;
 UPDATE points SET d = array_fill(0, ARRAY[20]) WHERE id % 100 = 20;
-INSERT INTO points (r, d) SELECT r, d FROM points WHERE id % 10 = 2;
+INSERT INTO points (r, d) SELECT r, d FROM points WHERE id % 10 = 2 ORDER BY id;
 SELECT * FROM check_scan('r', '<->', :near);
 SELECT * FROM check_scan('d', '<=>', :near);
 VACUUM points;
 SELECT * FROM check_scan('r', '<->', :near);
 SELECT * FROM check_scan('d', '<=>', :near);
-INSERT INTO points (r, d) SELECT r, d FROM points WHERE id % 2 = 0;
+INSERT INTO points (r, d) SELECT r, d FROM points WHERE id % 2 = 0 ORDER BY id;
 INSERT INTO points (r, d) SELECT r, d FROM points WHERE id = 77 + 6000;
 SELECT * FROM check_scan('r', '<->', :near);
 SELECT * FROM check_scan('d', '<=>', :near);
 SELECT * FROM check_scan('r', '<->', NULL);
 -- a transaction that is rolled back leaves nothing that can be seen
 BEGIN;
-INSERT INTO points (r, d) SELECT r, d FROM points LIMIT 1000;
+INSERT INTO points (r, d) SELECT r, d FROM points ORDER BY id LIMIT 1000;
 DELETE FROM points WHERE id % 2 = 0;
 SELECT * FROM check_scan('r', '<->', :near);
 ROLLBACK;

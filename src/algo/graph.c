@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "algo/occlude.h"
 #include "algo/scratch.h"
 #include "algo/vec4.h"
 
@@ -43,7 +44,7 @@ ann_graph_options_init(AnnGraphOptions *options, int dim, int m, int ef_construc
 	options->reservoir = scaled(small ? 40 : 48, effort, degree + degree / 4, 512);
 	options->degree = degree;
 	options->fill = degree < USUAL_FILL ? degree : USUAL_FILL;
-	options->alpha = 1.1f;
+	options->alpha = ANN_OCCLUDE_ALPHA;
 }
 
 /*

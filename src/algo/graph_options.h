@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+/* One node in so many is an entry, at which searches begin. */
+#define ANN_NODES_PER_ENTRY 128
+
 /* No row is in more partitions of the first level. */
 #define ANN_MAX_FANOUT 16
 

@@ -12,9 +12,6 @@
 
 #include "algo/graph.h"
 
-/* One entry for so many nodes. */
-#define ANN_NODES_PER_ENTRY 128
-
 /* Nodes that searches start at; 'nodes' has room for all of the graph. */
 typedef struct AnnEntries
 {

@@ -317,3 +317,22 @@ ann_file_rewind(BufFile *file)
 				(errcode_for_file_access(),
 				 errmsg("could not rewind temporary file of an index build")));
 }
+
+void
+ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows, uint32 wanted,
+					  uint64 seed)
+{
+	AnnRandom	random;
+
+	ann_random_seed(&random, seed);
+	arena->count = 0;
+	ann_file_rewind(file);
+	for (uint64 left = rows; left > 0 && arena->count < wanted; left--)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_arena_load(arena, file);
+		if (ann_random_below(&random, (uint32) Min(left, PG_UINT32_MAX)) >=
+			wanted - (arena->count - 1))
+			arena->count--;
+	}
+}

@@ -99,6 +99,14 @@ extern void ann_arena_augment(AnnArena *arena);
 extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
 extern void ann_arena_load(AnnArena *arena, BufFile *file);
 
+/*
+ * Replace the rows of the arena by a sample of the 'rows' of a file: each of the
+ * remaining ones is taken with the probability that gives the right number (Knuth,
+ * Algorithm S).
+ */
+extern void ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows,
+								  uint32 wanted, uint64 seed);
+
 /* Go to the beginning of a file. */
 extern void ann_file_rewind(BufFile *file);
 

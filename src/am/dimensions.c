@@ -85,13 +85,9 @@ ann_dimensions_unlock(Relation index, LOCKMODE mode)
 static void
 note_change(Relation index, bool changing)
 {
-	Size		at;
-	Buffer		buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
-	AnnChunk   *chunk;
 	AnnEdit		edit;
+	AnnChunk   *chunk = ann_chunk_edit(&edit, index, 0);
 
-	ann_edit_begin(&edit, index);
-	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
 	if (changing)
 		chunk->epoch |= ANN_EPOCH_CHANGING;
 	else

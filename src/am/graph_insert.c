@@ -15,8 +15,9 @@
  *		x take the place of v
  *
  * So whatever x pushes out of the list of y can be reached from y by way of another
- * neighbour, at any moment: inserts leave nothing unreachable, together or interrupted (Malkov and
- * Yashunin, 2018, do not see to that).  Each step is an edit of one page.
+ * neighbour, at any moment: inserts leave nothing unreachable, together or
+ * interrupted (Malkov and Yashunin, 2018, do not see to that).  Each step is an edit
+ * of one page.
  */
 #include "postgres.h"
 
@@ -295,18 +296,6 @@ add_node(GraphInsert *g)
 
 /* ---- links to the new node ---- */
 
-/* Can the record at a slot of an edit's page take one more link? */
-static bool
-has_place(const AnnIndex *info, Page page, int slot)
-{
-	AnnLinks   *links = ann_record_links(info, ann_record_get(page, slot));
-
-	if (links->count >= info->max_links)
-		return false;
-	return links->count < links->capacity ||
-		ann_record_grow(info, page, slot, links->capacity + ANN_LINK_STEP);
-}
-
 bool
 ann_link_add(const AnnReshape *at, AnnElementRef ref, const AnnLink *link)
 {
@@ -321,13 +310,9 @@ ann_link_add(const AnnReshape *at, AnnElementRef ref, const AnnLink *link)
 		return false;
 	ann_edit_begin(&edit, at->index);
 	page = ann_edit_add(&edit, buffer);
-	if (ann_record_is_dead(ann_record_get(page, slot)) || !has_place(info, page, slot))
-	{
-		ann_edit_abort(&edit);
-		return false;
-	}
-	links = ann_record_links(info, ann_record_get(page, slot));
-	if (ann_links_find(links, link->element) >= 0)
+	links = ann_record_is_dead(ann_record_get(page, slot)) ? NULL
+		: ann_record_make_place(info, page, slot);
+	if (links == NULL || ann_links_find(links, link->element) >= 0)
 	{
 		ann_edit_abort(&edit);
 		return false;
@@ -402,15 +387,15 @@ find_place(GraphInsert *g, Page page, int slot, const AnnLink *link, bool force,
 		   AnnElementRef *victim)
 {
 	const AnnIndex *info = g->at->info;
-	int			place;
+	AnnLinks   *links = ann_record_links(info, ann_record_get(page, slot));
+	int			place = ann_links_find(links, link->element);
 
 	ItemPointerSetInvalid(victim);
-	place = ann_links_find(ann_record_links(info, ann_record_get(page, slot)), link->element);
 	if (place >= 0)
 		return place;
-	if (has_place(info, page, slot))
+	if (ann_record_make_place(info, page, slot) != NULL)
 		return ann_record_links(info, ann_record_get(page, slot))->count;
-	ann_link_set_load(g->set, ann_record_links(info, ann_record_get(page, slot)));
+	ann_link_set_load(g->set, links);
 	ann_link_set_add(g->set, link->element, &link->factors, link->code);
 	place = choose_victim(g->set, force);
 	if (place >= 0)

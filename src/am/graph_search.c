@@ -58,12 +58,7 @@ meet(AnnGraphSearch *s, AnnCodeDistance estimate, uint64 key)
 	{
 		AnnFrontier *rejected = &s->rejected;
 
-		if (rejected->size == rejected->capacity)
-		{
-			rejected->capacity *= 2;
-			rejected->entries = repalloc_huge(rejected->entries,
-											  sizeof(AnnCandidate) * rejected->capacity);
-		}
+		ann_heap_reserve(rejected);
 		rejected->entries[rejected->size].cost = estimate;
 		rejected->entries[rejected->size++].item = key;
 		return;

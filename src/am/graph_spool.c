@@ -232,30 +232,6 @@ add_leader(Spool *s, const int8 *row, float scale, float norm2, uint32 part)
 	ann_tile_add(&s->leaders, row, scale, norm2);
 }
 
-/*
- * A sample of the rows of a file into the arena: each of the remaining rows is
- * taken with the probability that gives the right number (Knuth, Algorithm S).
- */
-static void
-load_sample(Spool *s, const RowFile *from, uint32 wanted)
-{
-	AnnArena   *arena = s->arena;
-	AnnRandom	random;
-
-	ann_random_seed(&random, s->options.seed + s->leaders.n);
-	arena->count = 0;
-	ann_file_rewind(from->file);
-	for (uint64 left = from->rows; left > 0 && arena->count < wanted; left--)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ann_arena_load(arena, from->file);
-		if (ann_random_below(&random, (uint32) Min(left, PG_UINT32_MAX)) >=
-			wanted - (arena->count - 1))
-			arena->count--;
-	}
-	finish_batch(s, from);
-}
-
 /* Choose leaders for rows that are to be divided; returns how many were added. */
 static uint32
 choose_leaders(Spool *s, const RowFile *from)
@@ -264,7 +240,9 @@ choose_leaders(Spool *s, const RowFile *from)
 	uint32		n = (uint32) Min(parts * s->leaders_per_part, MAX_SPOOL_LEADERS);
 	int			dim = s->info->tree_dim;
 
-	load_sample(s, from, n);
+	ann_arena_load_sample(s->arena, from->file, from->rows, n,
+						  s->options.seed + s->leaders.n);
+	finish_batch(s, from);
 	for (uint32 i = 0; i < s->arena->count; i++)
 	{
 		int8	   *row = palloc(dim);
@@ -825,7 +803,7 @@ static LinkGroup *
 read_group(Spool *s, LinkPool *g, BufFile *file)
 {
 	Size		most = MAXALIGN(sizeof(LinkGroup) + s->link_size * s->options.degree);
-	LinkGroup	   *group;
+	LinkGroup  *group;
 
 	if (g->used + most > g->allocated)
 	{
@@ -839,7 +817,7 @@ read_group(Spool *s, LinkPool *g, BufFile *file)
 	return group;
 }
 
-/* LinkPool the links of n rows of a part, from number 'first' on. */
+/* Gather the links of n rows of a part, from number 'first' on. */
 static void
 gather_links(Spool *s, LinkPool *g, const Part *part, uint32 first, uint32 n)
 {
@@ -848,7 +826,7 @@ gather_links(Spool *s, LinkPool *g, const Part *part, uint32 first, uint32 n)
 	ann_file_rewind(part->links);
 	for (Size at = 0; at < part->link_bytes;)
 	{
-		LinkGroup	   *group = read_group(s, g, part->links);
+		LinkGroup  *group = read_group(s, g, part->links);
 		uint32		owner = group->head.owner - first;
 
 		CHECK_FOR_INTERRUPTS();
@@ -958,7 +936,7 @@ gather_part(Spool *s, LinkPool *g, Part *part)
 static void
 gather_parts(Spool *s, const AnnBulk *bulk, Size budget)
 {
-	LinkPool		g = {0};
+	LinkPool	g = {0};
 	Size		places = sizeof(AnnElementRef) * (Size) s->num_rows;
 
 	s->links = BufFileCreateTemp(false);

@@ -261,15 +261,21 @@ read_candidates(AnnGraphVacuum *v, Candidate *candidates, int n)
 	}
 }
 
-/* The links to dead nodes go from the copies: v->links, and to v->set. */
 static void
-load_living(AnnGraphVacuum *v)
+remove_dead(AnnGraphVacuum *v, AnnLinks *links)
 {
 	bool		gone[ANN_MAX_LINKS + ANN_LINK_STEP];
 
-	for (int i = 0; i < v->links->count; i++)
-		gone[i] = v->dead(v->links->element[i], v->state);
-	ann_links_remove(v->at->info, v->links, gone);
+	for (int i = 0; i < links->count; i++)
+		gone[i] = v->dead(links->element[i], v->state);
+	ann_links_remove(v->at->info, links, gone);
+}
+
+/* The links to dead nodes go from the copy, v->links; v->set becomes the others. */
+static void
+load_living(AnnGraphVacuum *v)
+{
+	remove_dead(v, v->links);
 	ann_link_set_load(v->set, v->links);
 }
 
@@ -281,15 +287,11 @@ put_link(AnnGraphVacuum *v, Page page, int slot, int i)
 	AnnLinks   *links = ann_record_links(info, ann_record_get(page, slot));
 	AnnLink		link = {v->set->element[i], v->set->factors[i], ann_link_set_code(v->set, i)};
 
-	if (links->count >= info->max_links || ann_links_find(links, link.element) >= 0)
+	if (ann_links_find(links, link.element) >= 0)
 		return;
-	if (links->count == links->capacity)
-	{
-		if (!ann_record_grow(info, page, slot, links->capacity + ANN_LINK_STEP))
-			return;
-		links = ann_record_links(info, ann_record_get(page, slot));
-	}
-	ann_links_put(info, links, links->count, &link);
+	links = ann_record_make_place(info, page, slot);
+	if (links != NULL)
+		ann_links_put(info, links, links->count, &link);
 }
 
 /*
@@ -300,8 +302,6 @@ static void
 change_links(AnnGraphVacuum *v, AnnElementRef ref, int kept)
 {
 	const AnnIndex *info = v->at->info;
-	bool		gone[ANN_MAX_LINKS + ANN_LINK_STEP];
-	AnnLinks   *links;
 	Buffer		buffer;
 	AnnEdit		edit;
 	Page		page;
@@ -311,10 +311,7 @@ change_links(AnnGraphVacuum *v, AnnElementRef ref, int kept)
 		return;
 	ann_edit_begin(&edit, v->at->index);
 	page = ann_edit_add(&edit, buffer);
-	links = ann_record_links(info, ann_record_get(page, slot));
-	for (int i = 0; i < links->count; i++)
-		gone[i] = v->dead(links->element[i], v->state);
-	ann_links_remove(info, links, gone);
+	remove_dead(v, ann_record_links(info, ann_record_get(page, slot)));
 	for (int i = kept; i < v->set->count; i++)
 	{
 		if (v->set->kept[i])
@@ -579,13 +576,8 @@ static void
 restore_rows(const AnnReshape *at)
 {
 	AnnEdit		edit;
-	Size		offset;
-	Buffer		buffer = ann_chunk_lock(at->index, at->number, BUFFER_LOCK_EXCLUSIVE, &offset);
-	AnnChunk   *chunk;
 
-	ann_edit_begin(&edit, at->index);
-	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + offset);
-	chunk->rows = at->chunk.rows;
+	ann_chunk_edit(&edit, at->index, at->number)->rows = at->chunk.rows;
 	ann_edit_commit(&edit);
 }
 

@@ -302,29 +302,6 @@ load_part(Grower *g, const Part *part)
 	finish_loading(g, part);
 }
 
-/*
- * A sample of the rows of a part into the arena: each of the remaining rows is
- * taken with the probability that gives the right number (Knuth, Algorithm S).
- */
-static void
-load_sample(Grower *g, const Part *part, uint32 wanted)
-{
-	AnnArena   *arena = g->arena;
-	AnnRandom	random;
-
-	ann_random_seed(&random, g->info->meta.seed + part->rows);
-	arena->count = 0;
-	ann_file_rewind(part->file);
-	for (uint64 left = part->rows; left > 0 && arena->count < wanted; left--)
-	{
-		load_row(g, part);
-		if (ann_random_below(&random, (uint32) Min(left, PG_UINT32_MAX)) >=
-			wanted - (arena->count - 1))
-			arena->count--;
-	}
-	finish_loading(g, part);
-}
-
 /* Grow a tree on a sample, whose leaves are as many parts as are needed. */
 static AnnSplitTree *
 grow_parent(Grower *g, const Part *part)
@@ -337,7 +314,9 @@ grow_parent(Grower *g, const Part *part)
 	AnnTreeRows rows;
 	AnnSplitTree *tree;
 
-	load_sample(g, part, sample);
+	ann_arena_load_sample(g->arena, part->file, part->rows, sample,
+						  g->info->meta.seed + part->rows);
+	finish_loading(g, part);
 	rows = ann_arena_tree_rows(g->arena);
 	for (uint32 i = 0; i < rows.count; i++)
 		g->arena->order[i] = i;
@@ -555,19 +534,26 @@ ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 	return ann_roots_write(bulk, chunk, roots, info->meta.trees);
 }
 
+/* Write the tree of entries with this root. */
+static BlockNumber
+write_entries(Grower *g, uint32 root)
+{
+	AnnNodeRef	ref = ann_tree_end(g->tree, root);
+
+	MemoryContextDelete(g->leaf_context);
+	return ann_roots_write(g->bulk, g->chunk, &ref, 1);
+}
+
 BlockNumber
 ann_grow_entries(Relation index, const AnnIndex *info, AnnBulk *bulk, uint32 chunk,
 				 AnnArena *arena, const uint32 *rows, uint32 n, uint32 leaf_capacity)
 {
 	Grower		g;
-	AnnNodeRef	root;
 
 	init_grower(&g, index, info, bulk, chunk, arena, leaf_capacity);
 	g.number = 1;				/* the first one would write the elements */
 	memcpy(arena->order, rows, sizeof(uint32) * (Size) n);
-	root = ann_tree_end(g.tree, grow_arena(&g, n));
-	MemoryContextDelete(g.leaf_context);
-	return ann_roots_write(bulk, chunk, &root, 1);
+	return write_entries(&g, grow_arena(&g, n));
 }
 
 BlockNumber
@@ -576,11 +562,8 @@ ann_grow_entry_file(Relation index, const AnnIndex *info, AnnBulk *bulk, uint32 
 {
 	Part		part = {file, rows, false};
 	Grower		g;
-	AnnNodeRef	root;
 
 	init_grower(&g, index, info, bulk, chunk, arena, leaf_capacity);
 	g.number = 1;
-	root = ann_tree_end(g.tree, grow_part(&g, &part));
-	MemoryContextDelete(g.leaf_context);
-	return ann_roots_write(bulk, chunk, &root, 1);
+	return write_entries(&g, grow_part(&g, &part));
 }

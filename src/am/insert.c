@@ -2,11 +2,11 @@
  * insert.c
  *	  INSERT: a row goes to a leaf of each tree, or into the graph.
  *
- * The graph is graph_insert.c's.  In a forest, a row that is equal to others joins their element, which is found in the leaf
- * that the first tree leads to.  Else its own element is written first, then a
- * code in one leaf of each tree, each in an edit of its own.  An insert that is
- * interrupted leaves an element that fewer leaves know of, which the pass over
- * all elements finds; its row is not visible anyway.
+ * The graph is graph_insert.c's.  In a forest, a row that is equal to others joins
+ * their element, which is found in the leaf that the first tree leads to.  Else its
+ * own element is written first, then a code in one leaf of each tree, each in an edit
+ * of its own.  An insert that is interrupted leaves an element that fewer leaves know
+ * of, which the pass over all elements finds; its row is not visible anyway.
  */
 #include "postgres.h"
 

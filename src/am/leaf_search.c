@@ -23,13 +23,19 @@
 #define MAX_DIVIDED 16
 
 void
-ann_heap_push(AnnFrontier *heap, float cost, uint64 item)
+ann_heap_reserve(AnnFrontier *heap)
 {
 	if (heap->size == heap->capacity)
 	{
 		heap->capacity *= 2;
 		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
 	}
+}
+
+void
+ann_heap_push(AnnFrontier *heap, float cost, uint64 item)
+{
+	ann_heap_reserve(heap);
 	ann_frontier_push(heap, cost, item);
 }
 

@@ -33,6 +33,9 @@ ann_key_element(uint64 key)
 	return ref;
 }
 
+/* Let a heap have room for one more entry. */
+extern void ann_heap_reserve(AnnFrontier *heap);
+
 /* Add an entry to a heap, enlarged as needed. */
 extern void ann_heap_push(AnnFrontier *heap, float cost, uint64 item);
 

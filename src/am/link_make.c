@@ -133,25 +133,11 @@ ann_link_set_load(AnnLinkSet *set, const AnnLinks *links)
 	}
 }
 
-bool
-ann_link_set_has(const AnnLinkSet *set, AnnElementRef element)
-{
-	for (int i = 0; i < set->count; i++)
-	{
-		if (ann_same_tid(&set->element[i], &element))
-			return true;
-	}
-	return false;
-}
-
-/* The squared distance of two neighbours, by the law of cosines. */
+/* The squared distance of neighbours a and b, by the law of cosines. */
 static float
-pair_distance(void *arg, int i, int j)
+neighbour_distance(const AnnLinkSet *set, int a, int b)
 {
-	const AnnLinkSet *set = arg;
 	int			dim = set->info->link_dim;
-	int			a = set->order[i];
-	int			b = set->order[j];
 	float		cosine = ann_code_cosine(set->info->link_bits, dim,
 										 set->grids + (Size) a * dim, set->norm2[a],
 										 set->grids + (Size) b * dim, set->norm2[b]);
@@ -160,26 +146,47 @@ pair_distance(void *arg, int i, int j)
 		2 * sqrtf(set->length2[a] * set->length2[b]) * cosine;
 }
 
-int
-ann_link_set_nearest(AnnLinkSet *set, AnnElementRef element)
+/* AnnPairDistance, of neighbours in the order of their distances. */
+static float
+pair_distance(void *arg, int i, int j)
 {
-	float		least = INFINITY;
-	int			result = -1;
+	const AnnLinkSet *set = arg;
 
-	set->order[0] = -1;
+	return neighbour_distance(set, set->order[i], set->order[j]);
+}
+
+/* The number of the link to an element; -1 if there is none. */
+static int
+find_link(const AnnLinkSet *set, AnnElementRef element)
+{
 	for (int i = 0; i < set->count; i++)
 	{
 		if (ann_same_tid(&set->element[i], &element))
-			set->order[0] = i;
+			return i;
 	}
-	for (int i = 0; i < set->count && set->order[0] >= 0; i++)
+	return -1;
+}
+
+bool
+ann_link_set_has(const AnnLinkSet *set, AnnElementRef element)
+{
+	return find_link(set, element) >= 0;
+}
+
+int
+ann_link_set_nearest(const AnnLinkSet *set, AnnElementRef element)
+{
+	int			from = find_link(set, element);
+	float		least = INFINITY;
+	int			result = -1;
+
+	for (int i = 0; i < set->count && from >= 0; i++)
 	{
-		if (i == set->order[0])
-			continue;
-		set->order[1] = i;
-		if (pair_distance(set, 0, 1) < least)
+		float		d = i != from ? neighbour_distance(set, from, i) : INFINITY;
+
+		if (d < least)
 		{
-			least = pair_distance(set, 0, 1);
+			least = d;
 			result = i;
 		}
 	}

@@ -78,7 +78,7 @@ extern void ann_link_set_load(AnnLinkSet *set, const AnnLinks *links);
 extern bool ann_link_set_has(const AnnLinkSet *set, AnnElementRef element);
 
 /* The number of the link whose element is nearest to that of another one; -1: none. */
-extern int	ann_link_set_nearest(AnnLinkSet *set, AnnElementRef element);
+extern int	ann_link_set_nearest(const AnnLinkSet *set, AnnElementRef element);
 
 /*
  * Choose up to 'max' of them by the codes alone (ann_occlude), the first 'fixed' in

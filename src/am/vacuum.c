@@ -53,12 +53,9 @@
 static void
 note_pending(Relation index, uint64 dead)
 {
-	Size		at;
-	Buffer		buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
 	AnnEdit		edit;
 
-	ann_edit_begin(&edit, index);
-	((AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at))->dead = dead;
+	ann_chunk_edit(&edit, index, 0)->dead = dead;
 	ann_edit_commit(&edit);
 }
 
@@ -526,13 +523,9 @@ release_pages(Cleanup *c)
 static void
 refresh_chunk(Cleanup *c)
 {
-	Size		at;
-	Buffer		buffer = ann_chunk_lock(c->at.index, c->at.number, BUFFER_LOCK_EXCLUSIVE, &at);
-	AnnChunk   *chunk;
 	AnnEdit		edit;
+	AnnChunk   *chunk = ann_chunk_edit(&edit, c->at.index, c->at.number);
 
-	ann_edit_begin(&edit, c->at.index);
-	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
 	chunk->rows = c->elements;
 	chunk->dead = 0;
 	if (chunk->roots != InvalidBlockNumber)

@@ -275,6 +275,19 @@ ann_record_grow(const AnnIndex *info, Page page, int slot, int capacity)
 	return true;
 }
 
+AnnLinks *
+ann_record_make_place(const AnnIndex *info, Page page, int slot)
+{
+	AnnLinks   *links = ann_record_links(info, ann_record_get(page, slot));
+
+	if (links->count >= info->max_links)
+		return NULL;
+	if (links->count == links->capacity &&
+		!ann_record_grow(info, page, slot, links->capacity + ANN_LINK_STEP))
+		return NULL;
+	return ann_record_links(info, ann_record_get(page, slot));
+}
+
 
 /* ---- Prefetching -------------------------------------------------------- */
 

@@ -98,6 +98,13 @@ extern void ann_links_scan(const AnnIndex *info, const AnnLinks *links, int firs
  */
 extern bool ann_record_grow(const AnnIndex *info, Page page, int slot, int capacity);
 
+/*
+ * The links of the record at a slot of an edit's page, which have a place for one
+ * more: the record is given it if need be.  NULL if it has all that there may be, or
+ * its page has no room.
+ */
+extern AnnLinks *ann_record_make_place(const AnnIndex *info, Page page, int slot);
+
 
 /* ---- Reading ------------------------------------------------------------ */
 

@@ -748,3 +748,13 @@ ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result)
 	memcpy(result, (char *) BufferGetPage(buffer) + at, sizeof(AnnChunk));
 	UnlockReleaseBuffer(buffer);
 }
+
+AnnChunk *
+ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk)
+{
+	Size		at;
+	Buffer		buffer = ann_chunk_lock(index, chunk, BUFFER_LOCK_EXCLUSIVE, &at);
+
+	ann_edit_begin(edit, index);
+	return (AnnChunk *) ((char *) ann_edit_add(edit, buffer) + at);
+}

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/generic_xlog.h"
+#include "algo/graph_options.h"
 #include "algo/rotation.h"
 #include "compat.h"
 #include "store/format.h"
@@ -64,7 +65,7 @@ extern const AnnIndex *ann_index(Relation index);
 extern const AnnIndex *ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk);
 
 /* Of a graph, one row in so many is in the trees, where searches begin at it. */
-#define ANN_ROWS_PER_ENTRY 128
+#define ANN_ROWS_PER_ENTRY ANN_NODES_PER_ENTRY
 
 static inline bool
 ann_is_graph(const AnnIndex *info)
@@ -280,6 +281,9 @@ extern void ann_structure_unlock(Relation index, LOCKMODE mode);
  * offset *at of it.
  */
 extern Buffer ann_chunk_lock(Relation index, uint32 chunk, int mode, Size *at);
+
+/* Begin an edit of the entry of a chunk; returns the copy to change. */
+extern AnnChunk *ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk);
 
 /* Read the directory's entry of a chunk. */
 extern void ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result);

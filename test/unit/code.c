@@ -36,21 +36,11 @@ static float q[MAX_DIM],
 			r[MAX_DIM];
 static uint8_t code[MAX_DIM / 2];
 
-static float
-normal(void)
-{
-	double		sum = -6;
-
-	for (int i = 0; i < 12; i++)
-		sum += random_unit();
-	return (float) sum;
-}
-
 static void
 fill(float *x, int dim, float scale)
 {
 	for (int i = 0; i < dim; i++)
-		x[i] = normal() * scale;
+		x[i] = random_normal() * scale;
 }
 
 static void
@@ -296,7 +286,7 @@ random_block(Setting *s)
 		s->codes[i] = random_bits() & 0xff;
 	for (int row = 0; row < ROWS; row++)
 	{
-		s->factors[0][row] = normal() * 10;
+		s->factors[0][row] = random_normal() * 10;
 		s->factors[1][row] = -1 - (float) random_unit();
 		s->factors[2][row] = (float) random_unit();
 	}

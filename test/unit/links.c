@@ -23,16 +23,6 @@ static float q[DIM],
 static uint8_t code[2][DIM / 2];
 static int8_t grid[2][DIM];
 
-static float
-normal(void)
-{
-	double		sum = -6;
-
-	for (int i = 0; i < 12; i++)
-		sum += random_unit();
-	return (float) sum;
-}
-
 static double
 product(const float *x, const float *y, int dim)
 {
@@ -49,10 +39,10 @@ draw_pair(int dim, double cosine)
 {
 	for (int i = 0; i < dim; i++)
 	{
-		a[i] = normal();
-		b[i] = (float) (cosine * a[i] + sqrt(1 - cosine * cosine) * normal());
-		c[i] = 3 * normal();
-		q[i] = c[i] + 2 * normal();
+		a[i] = random_normal();
+		b[i] = (float) (cosine * a[i] + sqrt(1 - cosine * cosine) * random_normal());
+		c[i] = 3 * random_normal();
+		q[i] = c[i] + 2 * random_normal();
 	}
 }
 

@@ -66,6 +66,17 @@ random_unit(void)
 	return (double) (random_bits() >> 11) * 0x1p-53;
 }
 
+/* Near enough to the standard normal distribution: a sum of twelve of these. */
+static inline float
+random_normal(void)
+{
+	double		sum = -6;
+
+	for (int i = 0; i < 12; i++)
+		sum += random_unit();
+	return (float) sum;
+}
+
 /*
  * 'size' bytes that end where an inaccessible page begins, so that reading
  * one byte too many is a crash.  Never freed.
