@@ -23,7 +23,7 @@ PG_CFLAGS = -ffp-contract=off -Wshadow
 # Tests of annoy that are true of ann_hnsw as well, word for word, are run for both.
 BOTH = ann_hnsw_order ann_hnsw_complete ann_hnsw_input
 
-REGRESS = install distance norm input query_types exact planner opclass options \
+REGRESS = install distance norm input query_types exact planner sort_column opclass options \
 	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects \
 	annoy_updates annoy_empty annoy_offset ann_hnsw ann_hnsw_external $(BOTH)
 REGRESS_OPTS = --load-extension=ann

@@ -35,7 +35,7 @@ static const char usage_text[] =
 "  run --data SOURCE [--queries SOURCE] --index METHOD [--index METHOD...]\n"
 "        [--metric M] [--k K] [--type TYPE] [--set NAME=VALUE...] [--truth FILE.ivecs]\n"
 "        [--clients N,N...] [--seconds S] [--rounds N] [--csv FILE] [--keep]\n"
-"        [--pin] [--verbose] [--db CONNINFO]\n"
+"        [--ids-only] [--pin] [--verbose] [--db CONNINFO]\n"
 "      build and measure each METHOD:\n"
 "        'NAME[TYPE]: USING am (vec opclass) WITH (...); setting=v1,v2,...; other=v'\n"
 "        'NAME[TYPE]: exact'\n"
@@ -65,6 +65,7 @@ typedef struct Arguments
 	int64_t		limit_queries;
 	Metric		metric;
 	const char *out;
+	bool		ids_only;
 	bool		pin;
 	const char *queries;
 	bool		replace;
@@ -84,7 +85,8 @@ typedef struct Arguments
 
 enum
 {
-	OPT_CACHE = 'A', OPT_CHECK, OPT_CLIENTS, OPT_CSV, OPT_DATA, OPT_DB, OPT_DIM, OPT_INDEX,
+	OPT_CACHE = 'A', OPT_CHECK, OPT_CLIENTS, OPT_CSV, OPT_DATA, OPT_DB, OPT_DIM,
+	OPT_IDS_ONLY, OPT_INDEX,
 	OPT_K, OPT_KEEP, OPT_LIMIT, OPT_LIMIT_QUERIES, OPT_METRIC, OPT_OUT, OPT_PIN,
 	OPT_QUERIES, OPT_REPLACE, OPT_ROUNDS, OPT_ROWS, OPT_SECONDS, OPT_SEED, OPT_SET, OPT_TABLE,
 	OPT_THREADS, OPT_TRUTH, OPT_TYPE, OPT_VERBOSE
@@ -98,6 +100,7 @@ static const struct option long_options[] = {
 	{"data", required_argument, NULL, OPT_DATA},
 	{"db", required_argument, NULL, OPT_DB},
 	{"dim", required_argument, NULL, OPT_DIM},
+	{"ids-only", no_argument, NULL, OPT_IDS_ONLY},
 	{"index", required_argument, NULL, OPT_INDEX},
 	{"k", required_argument, NULL, OPT_K},
 	{"keep", no_argument, NULL, OPT_KEEP},
@@ -153,6 +156,7 @@ parse_option(Arguments *args, int option)
 		case OPT_DATA: args->data = optarg; break;
 		case OPT_DB: args->db = optarg; break;
 		case OPT_DIM: args->dim = parse_integer("--dim", optarg, 1, BENCH_MAX_DIM); break;
+		case OPT_IDS_ONLY: args->ids_only = true; break;
 		case OPT_K: args->k = (int) parse_integer("--k", optarg, 1, 100000); break;
 		case OPT_KEEP: args->keep = true; break;
 		case OPT_LIMIT: args->limit = parse_integer("--limit", optarg, 1, INT64_MAX); break;
@@ -375,7 +379,7 @@ command_run(int argc, char **argv)
 {
 	Arguments	args = parse_arguments(argc, argv, " data queries index metric k type set truth "
 									   "clients seconds rounds csv keep pin verbose db limit "
-									   "limit-queries cache threads ");
+									   "limit-queries cache threads ids-only ");
 	RunOptions	run = {.rounds = args.rounds, .seconds = args.seconds,
 		.client_counts = args.client_counts, .nclient_counts = args.nclient_counts,
 		.keep = args.keep, .pin = args.pin, .verbose = args.verbose, .csv = args.csv};
@@ -389,7 +393,7 @@ command_run(int argc, char **argv)
 	for (int i = 0; i < args.nindexes; i++)
 		run.methods[i] = method_parse(args.indexes[i], args.type);
 	run.base = (SessionBase) {args.db, args.settings, args.nsettings, args.metric,
-		args.k != 0 ? args.k : 10};
+		args.k != 0 ? args.k : 10, args.ids_only};
 
 	PQfinish(db_connect(args.db));	/* before long computations */
 	read_sources("run", &args, &data, &queries);

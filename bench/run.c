@@ -128,7 +128,7 @@ judge(Run *run, SettingReport *setting, int64_t query, const PGresult *answer)
 	for (int i = 0; i < PQntuples(answer); i++)
 	{
 		int64_t		row = vectors_find(data, wire_get_int64(PQgetvalue(answer, i, 0)));
-		double		distance = wire_get_double(PQgetvalue(answer, i, 1));
+		double		distance = options->base.ids_only ? 0 : wire_get_double(PQgetvalue(answer, i, 1));
 
 		if (distance < previous)
 			previous = NAN;		/* stays so */

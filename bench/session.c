@@ -48,12 +48,15 @@ check_setting(PGconn *conn, const char *name)
 	PQfreemem(literal);
 }
 
-/* The distance is selected as well: it costs nothing, being sorted by anyway. */
+/* The distance is selected as well, so that the order can be judged, or it is not. */
 static char *
 nearest_sql(const Session *session)
 {
 	const char *operator = operators[session->base->metric];
 
+	if (session->base->ids_only)
+		return xprintf("SELECT id FROM %s ORDER BY vec %s $1 LIMIT %d",
+					   session->table->name, operator, session->base->k);
 	return xprintf("SELECT id, (vec %s $1)::float8 FROM %s ORDER BY vec %s $1 LIMIT %d",
 				   operator, session->table->name, operator, session->base->k);
 }
@@ -61,7 +64,8 @@ nearest_sql(const Session *session)
 static char *
 floor_sql(const Session *session)
 {
-	char	   *sql = xstrdup("SELECT id, distance FROM (VALUES (1::bigint, 1::float8)");
+	char	   *sql = xprintf("SELECT %s FROM (VALUES (1::bigint, 1::float8)",
+							  session->base->ids_only ? "id" : "id, distance");
 
 	for (int i = 1; i < session->base->k; i++)
 	{
@@ -171,7 +175,7 @@ ask(Session *session, const char *statement, int64_t query)
 	return result;
 }
 
-/* The nearest rows (id, distance) of a query, which the caller clears. */
+/* The nearest rows (id, distance, or id only) of a query, which the caller clears. */
 PGresult *
 session_ask(Session *session, int64_t query)
 {

@@ -16,6 +16,7 @@ typedef struct SessionBase
 	int			nsettings;
 	Metric		metric;
 	int			k;
+	bool		ids_only;		/* rows are selected without their distances */
 } SessionBase;
 
 typedef struct Session

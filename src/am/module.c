@@ -7,6 +7,7 @@
 #include "algo/distance.h"
 #include "am/limit.h"
 #include "am/options.h"
+#include "am/sort_column.h"
 #include "compat.h"
 
 ANN_MODULE_MAGIC;
@@ -35,4 +36,5 @@ _PG_init(void)
 	ann_kernels_choose();
 	ann_options_init();
 	ann_limit_init();
+	ann_sort_column_init();
 }
