@@ -16,6 +16,15 @@ EXPLAIN (VERBOSE, COSTS OFF) SELECT max(id) FROM (SELECT id FROM items ORDER BY 
 EXPLAIN (VERBOSE, COSTS OFF) SELECT q.id, s.id FROM items q,
 	LATERAL (SELECT id FROM items ORDER BY vec <-> q.vec LIMIT 2) s WHERE q.id < 3;
 
+-- and of one that was planned before the library was loaded
+\c
+SET enable_seqscan = off;
+SET plan_cache_mode = force_generic_plan;
+PREPARE nearest(real[]) AS SELECT id FROM items ORDER BY vec <-> $1 LIMIT 5;
+EXPLAIN (VERBOSE, COSTS OFF) EXECUTE nearest(:near);
+EXPLAIN (VERBOSE, COSTS OFF) EXECUTE nearest(:near);
+RESET plan_cache_mode;
+
 -- it is where it is selected, or compared above the scan
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id, vec <-> :near FROM items ORDER BY vec <-> :near LIMIT 5;
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id FROM items ORDER BY vec <-> :near FETCH FIRST 5 ROWS WITH TIES;

@@ -11,13 +11,16 @@
 #include "access/genam.h"
 #include "am/opclass.h"
 #include "am/sort_column.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
+#include "utils/plancache.h"
 
 static planner_hook_type previous_planner = NULL;
+static ExecutorStart_hook_type previous_executor_start = NULL;
 
 static bool
 scans_ours(const IndexScan *scan)
@@ -98,9 +101,30 @@ plan_query(Query *parse, const char *query_string, int cursor_options, ParamList
 	return result;
 }
 
+/*
+ * The library is loaded while a query is planned, too late for the hook to see that
+ * plan.  It shall not stay in the plan cache, as that of a function's first query
+ * would: whatever was planned by then is planned anew when it is used next.
+ */
+static void
+forget_plans(QueryDesc *query, int eflags)
+{
+	static bool forgotten = false;
+
+	if (!forgotten)
+		ResetPlanCache();
+	forgotten = true;
+	if (previous_executor_start != NULL)
+		previous_executor_start(query, eflags);
+	else
+		standard_ExecutorStart(query, eflags);
+}
+
 void
 ann_sort_column_init(void)
 {
 	previous_planner = planner_hook;
 	planner_hook = plan_query;
+	previous_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = forget_plans;
 }

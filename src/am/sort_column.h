@@ -12,9 +12,9 @@
 #define ANN_SORT_COLUMN_H
 
 /*
- * Install the hook; when the library is loaded.  That is while the first query of a
- * session on a table with an index of ours is planned: its own plan computes the
- * distance, unless session_preload_libraries names the library.
+ * Install the hooks; when the library is loaded.  That is while the first query of a
+ * session on a table with an index of ours is planned: this one time it computes the
+ * distance.
  */
 extern void ann_sort_column_init(void);
 
