@@ -3,7 +3,7 @@
  *	  A new node of a graph: its neighbours, and links from these to it.
  *
  *	INSERT(x)  candidates = nodes visited by a search for x (ef_construction)
- *		neighbours = ann_occlude(candidates, 2m links, filled up to m / 2)
+ *		neighbours = ann_occlude(the 2m nearest of them, filled up to m)
  *		write the record of x with links to these
  *		for each of the first m neighbours y: LINK(y, x)
  *		if none accepted: LINK(nearest, x), by force
@@ -18,6 +18,9 @@
  * neighbour, at any moment: inserts leave nothing unreachable, together or
  * interrupted (Malkov and Yashunin, 2018, do not see to that).  Each step is an edit
  * of one page.
+ *
+ * Candidates beyond the 2m nearest do harm: those that nothing occludes are far, and
+ * crowd out near neighbours of the nodes that are to link back.
  */
 #include "postgres.h"
 
@@ -256,15 +259,16 @@ pair_distance(void *arg, int i, int j)
 static void
 choose_neighbours(GraphInsert *g)
 {
-	float	   *distances = palloc(sizeof(float) * Max(g->count, 1));
-	bool	   *kept = palloc(sizeof(bool) * Max(g->count, 1));
+	int			n = Min(g->count, g->at->info->max_links);
+	float	   *distances = palloc(sizeof(float) * Max(n, 1));
+	bool	   *kept = palloc(sizeof(bool) * Max(n, 1));
 
-	for (int i = 0; i < g->count; i++)
+	for (int i = 0; i < n; i++)
 		distances[i] = g->candidates[i].distance;
-	ann_occlude(g->count, 0, distances, pair_distance, g, g->at->info->max_links,
-				g->at->info->meta.m / 2, kept);
+	ann_occlude(n, 0, distances, pair_distance, g, g->at->info->max_links,
+				g->at->info->meta.m, kept);
 	g->neighbours = 0;
-	for (int i = 0; i < g->count; i++)
+	for (int i = 0; i < n; i++)
 	{
 		if (kept[i])
 			g->candidates[g->neighbours++] = g->candidates[i];
