@@ -21,11 +21,11 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -Wshadow
 
 # Tests of annoy that are true of ann_hnsw as well, word for word, are run for both.
-BOTH = ann_hnsw_order ann_hnsw_complete ann_hnsw_input
+BOTH = ann_hnsw_order ann_hnsw_complete ann_hnsw_input ann_hnsw_space
 
 REGRESS = install distance norm input query_types exact planner sort_column opclass options \
 	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects \
-	annoy_updates annoy_empty annoy_offset ann_hnsw ann_hnsw_external $(BOTH)
+	annoy_updates annoy_empty annoy_offset annoy_space ann_hnsw ann_hnsw_external $(BOTH)
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently annoy-split \
 	annoy-first-row annoy-serializable annoy-hold

@@ -41,7 +41,7 @@ BEGIN
 		FROM (SELECT place, CASE WHEN x IS NULL THEN 2 WHEN x = 'NaN' THEN 1 ELSE 0 END AS class FROM scanned) s) s;
 	SELECT count(*) FILTER (WHERE x < before), count(*) FILTER (WHERE x < top) INTO descents, behind
 	FROM (SELECT x, lag(x) OVER w AS before, max(x) OVER w AS top FROM scanned WHERE x <> 'NaN' WINDOW w AS (ORDER BY place)) s;
-	IF descents > 1 OR behind > n / (CASE WHEN 'annoy' LIKE '%hnsw' THEN 3 ELSE 50 END) THEN
+	IF descents > 1 OR behind > n / (CASE WHEN 'annoy' LIKE '%hnsw' THEN 2 ELSE 50 END) THEN
 		late := format('%s, in %s runs', behind, descents);
 	END IF;
 	DROP TABLE scanned;

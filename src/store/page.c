@@ -88,22 +88,29 @@ page_is_ours(Page page)
  * a system call for each read, the size of the file is remembered; it never
  * shrinks while the relation is not invalidated.
  */
-static void
-check_block(Relation index, BlockNumber block)
+static inline bool
+block_exists(Relation index, BlockNumber block)
 {
 	AnnIndex   *cache = index->rd_amcache;
 	BlockNumber blocks;
 
 	if (cache != NULL && block < cache->known_blocks)
-		return;
+		return true;
 	blocks = RelationGetNumberOfBlocks(index);
 	if (cache != NULL)
 		cache->known_blocks = blocks;
-	if (block >= blocks)
+	return block < blocks;
+}
+
+static void
+check_block(Relation index, BlockNumber block)
+{
+	if (!block_exists(index, block))
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" has a link to block %u, behind its last one, %u",
-						RelationGetRelationName(index), block, blocks - 1),
+						RelationGetRelationName(index), block,
+						RelationGetNumberOfBlocks(index) - 1),
 				 errhint("ann_check tells which block has it. Please REINDEX the index.")));
 }
 
@@ -269,6 +276,7 @@ make_index(const AnnMeta *meta, const float *centre, MemoryContext context)
 	index = MemoryContextAlloc(context, size + rotation_size + centre_size);
 	memset(index, 0, sizeof(AnnIndex));
 	index->meta = *meta;
+	index->tids_page = InvalidBlockNumber;
 	if (meta->dim != 0)
 	{
 		derive_sizes(index);
@@ -420,14 +428,25 @@ ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk)
 /*
  * The map keeps a number below BLCKSZ for each page, in steps of 32, and offers
  * any page that has at least what is asked for.  So the kinds are told apart by
- * magnitude.  A search for the smaller may be offered the greater: pages with
- * free slots can be many, pages of TIDs with room are few, and a free page is
- * good for everything.
+ * magnitude, and a search for the smaller is offered the greater as well.
+ *
+ * Only free pages are therefore found for certain.  Who wants one of another kind
+ * passes over what the map says to be of a greater one, without reading it, a good
+ * many times: VACUUM leaves more free pages than others, and to give up would be
+ * to take one of these for each list of TIDs.  The map offers its pages in turn,
+ * but goes on to another part of a large file only when it knows of none in this
+ * one; so a search for elements sets pages of TIDs aside, until it has ended.
  */
 #define MAP_ELEMENT 32
 #define MAP_TIDS	(BLCKSZ / 2)
 #define MAP_FREE	(BLCKSZ - 32)	/* the most that may be asked for */
 #define MAP_MAX_TIDS (MAP_FREE - 32)
+
+/* So many offers of the map are looked at. */
+#define MAP_TRIES	64
+
+/* So many pages are put back; the map forgets more of them until VACUUM. */
+#define MAX_SET_ASIDE (MAP_TRIES / 2)
 
 /* The number that stands for so many free bytes on a page of a kind. */
 static Size
@@ -451,19 +470,29 @@ ann_room_note(Relation index, BlockNumber block, AnnPageKind kind, Size bytes)
 void
 ann_room_record(Relation index, BlockNumber block, AnnPageKind kind, Size bytes)
 {
+	AnnIndex   *cache = index->rd_amcache;
+
 	ann_room_note(index, block, kind, bytes);
 
 	/* Others find it only if the upper levels of the map know. */
 	if (map_number(kind, bytes) > 0)
 		FreeSpaceMapVacuumRange(index, block, block + 1);
+	if (kind == ANN_PAGE_TIDS && cache != NULL)
+		cache->tids_page = block;
 }
 
-/*
- * Lock a page that the map has offered, without waiting.  InvalidBuffer if
- * somebody has it: then it is not free, or soon will not be.
- */
+/* The kind of the page that has this number. */
+static AnnPageKind
+mapped_kind(Size number)
+{
+	if (number >= MAP_FREE)
+		return ANN_PAGE_FREE;
+	return number >= MAP_TIDS ? ANN_PAGE_TIDS : ANN_PAGE_ELEMENT;
+}
+
+/* Lock a page exclusively; InvalidBuffer if that is to wait. */
 static Buffer
-lock_offered(Relation index, BlockNumber block)
+lock_without_waiting(Relation index, BlockNumber block)
 {
 	Buffer		buffer = ReadBuffer(index, block);
 
@@ -473,92 +502,174 @@ lock_offered(Relation index, BlockNumber block)
 	return InvalidBuffer;
 }
 
+static bool
+is_kind(Page page, AnnPageKind kind)
+{
+	return page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind;
+}
+
 bool
 ann_page_try_lock(Relation index, BlockNumber block, AnnPageKind kind, Buffer *buffer)
 {
-	Page		page;
-
 	check_block(index, block);
-	*buffer = lock_offered(index, block);
+	*buffer = lock_without_waiting(index, block);
 	if (!BufferIsValid(*buffer))
 		return false;
-	page = BufferGetPage(*buffer);
-	if (page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind)
+	if (is_kind(BufferGetPage(*buffer), kind))
 		return true;
 	UnlockReleaseBuffer(*buffer);
 	return false;
+}
+
+/*
+ * Lock a page that the map has offered as one of this kind, without waiting.
+ * InvalidBuffer if somebody has it, or if it is of another kind, or not there:
+ * then the map forgets it.
+ */
+static Buffer
+take_offered(Relation index, BlockNumber block, AnnPageKind kind)
+{
+	Buffer		buffer = InvalidBuffer;
+	Page		page;
+
+	if (block_exists(index, block))
+	{
+		buffer = lock_without_waiting(index, block);
+		if (!BufferIsValid(buffer))
+			return buffer;
+		page = BufferGetPage(buffer);
+
+		/* A page of zeros: someone extended the file, and could not go on. */
+		if (is_kind(page, kind) || (kind == ANN_PAGE_FREE && PageIsNew(page)))
+			return buffer;
+	}
+	RecordPageWithFreeSpace(index, block, 0);
+	if (BufferIsValid(buffer))
+		UnlockReleaseBuffer(buffer);
+	return InvalidBuffer;
+}
+
+/* Pages that the map does not offer for a while. */
+typedef struct SetAside
+{
+	int			count;
+	BlockNumber block[MAX_SET_ASIDE];
+	Size		number[MAX_SET_ASIDE];
+} SetAside;
+
+static void
+set_aside(Relation index, SetAside *aside, BlockNumber block, Size number)
+{
+	RecordPageWithFreeSpace(index, block, 0);
+	if (aside->count == MAX_SET_ASIDE)
+		return;
+	aside->block[aside->count] = block;
+	aside->number[aside->count++] = number;
+}
+
+static void
+put_back(Relation index, const SetAside *aside)
+{
+	for (int i = 0; i < aside->count; i++)
+	{
+		RecordPageWithFreeSpace(index, aside->block[i], aside->number[i]);
+		FreeSpaceMapVacuumRange(index, aside->block[i], aside->block[i] + 1);
+	}
 }
 
 Buffer
 ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 {
 	Size		number = MAP_ELEMENT + (bytes + 2) / 4;
+	Buffer		buffer = InvalidBuffer;
+	SetAside	aside = {0};
 
 	if (kind == ANN_PAGE_TIDS)
 		number = MAP_TIDS + (bytes + 1) / 2;
 	if (number > MAP_MAX_TIDS)
 		return InvalidBuffer;
-
-	for (int try = 0; try < ANN_ROOM_TRIES; try++)
+	for (int try = 0; try < MAP_TRIES && !BufferIsValid(buffer); try++)
 	{
 		BlockNumber block = GetPageWithFreeSpace(index, number);
-		Buffer		buffer;
-		Page		page;
+		Size		found;
 
 		if (block == InvalidBlockNumber)
 			break;
-		buffer = lock_offered(index, block);
-		if (!BufferIsValid(buffer))
+		found = GetRecordedFreeSpace(index, block);
+		if (mapped_kind(found) == ANN_PAGE_TIDS && kind != ANN_PAGE_TIDS)
+			set_aside(index, &aside, block, found);
+		if (mapped_kind(found) != kind)
 			continue;
-		page = BufferGetPage(buffer);
-		if (page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == kind &&
-			ANN_PAGE_TAIL(page)->chunk == chunk)
-			return buffer;
-		UnlockReleaseBuffer(buffer);
+		buffer = take_offered(index, block, kind);
+		if (BufferIsValid(buffer) && ANN_PAGE_TAIL(BufferGetPage(buffer))->chunk != chunk)
+		{
+			UnlockReleaseBuffer(buffer);
+			buffer = InvalidBuffer;
+		}
 	}
+	put_back(index, &aside);
+	return buffer;
+}
+
+/* The page of TIDs that this backend used last, if it is one of this chunk with room. */
+static Buffer
+take_last_tids_page(Relation index, uint32 chunk, Size bytes)
+{
+	AnnIndex   *cache = index->rd_amcache;
+	Buffer		buffer;
+	Page		page;
+
+	if (cache == NULL || cache->tids_page == InvalidBlockNumber ||
+		!ann_page_try_lock(index, cache->tids_page, ANN_PAGE_TIDS, &buffer))
+		return InvalidBuffer;
+	page = BufferGetPage(buffer);
+	if (ANN_PAGE_TAIL(page)->chunk == chunk && ann_page_room(page) >= bytes)
+		return buffer;
+	UnlockReleaseBuffer(buffer);
 	return InvalidBuffer;
 }
 
 Buffer
-ann_room_find(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
+ann_tids_room_find(Relation index, uint32 chunk, Size bytes)
 {
-	for (int try = 0; try < ANN_ROOM_TRIES; try++)
-	{
-		Buffer		buffer = ann_room_offer(index, kind, chunk, bytes);
+	Buffer		buffer = take_last_tids_page(index, chunk, bytes);
 
-		if (!BufferIsValid(buffer) || ann_page_room(BufferGetPage(buffer)) >= bytes)
-			return buffer;
-		ann_room_note(index, BufferGetBlockNumber(buffer), kind,
-					  ann_page_room(BufferGetPage(buffer)));
+	for (int try = 0; try < ANN_ROOM_TRIES && !BufferIsValid(buffer); try++)
+	{
+		Size		room;
+
+		buffer = ann_room_offer(index, ANN_PAGE_TIDS, chunk, bytes);
+		if (!BufferIsValid(buffer))
+			break;
+		room = ann_page_room(BufferGetPage(buffer));
+		if (room >= bytes)
+			break;
+		ann_room_note(index, BufferGetBlockNumber(buffer), ANN_PAGE_TIDS, room);
 		UnlockReleaseBuffer(buffer);
+		buffer = InvalidBuffer;
 	}
-	return InvalidBuffer;
+	return buffer;
 }
 
 /* A free page, locked exclusively, if the map knows one. */
 static Buffer
 find_free_page(Relation index)
 {
-	for (;;)
+	for (int try = 0; try < MAP_TRIES; try++)
 	{
 		BlockNumber block = GetPageWithFreeSpace(index, MAP_FREE);
 		Buffer		buffer;
-		Page		page;
 
 		if (block == InvalidBlockNumber)
-			return InvalidBuffer;
-		RecordPageWithFreeSpace(index, block, 0);
-		buffer = lock_offered(index, block);
-		if (!BufferIsValid(buffer))
-			continue;
-		page = BufferGetPage(buffer);
-
-		/* A page of zeros: someone extended the file, and could not go on. */
-		if (PageIsNew(page) ||
-			(page_is_ours(page) && ANN_PAGE_TAIL(page)->kind == ANN_PAGE_FREE))
+			break;
+		buffer = take_offered(index, block, ANN_PAGE_FREE);
+		if (BufferIsValid(buffer))
+		{
+			RecordPageWithFreeSpace(index, block, 0);
 			return buffer;
-		UnlockReleaseBuffer(buffer);
+		}
 	}
+	return InvalidBuffer;
 }
 
 

@@ -50,6 +50,7 @@ typedef struct AnnIndex
 	const float *centre;		/* L2: dim floats, subtracted from rows and
 								 * queries; NULL if zero */
 	BlockNumber known_blocks;	/* the file has at least so many; private */
+	BlockNumber tids_page;		/* this backend's last page of TIDs; private */
 } AnnIndex;
 
 /*
@@ -216,13 +217,12 @@ extern Buffer ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk,
 							 Size bytes);
 
 /*
- * The same, for a page with so many bytes between pd_lower and pd_upper; gives
- * up after a few tries.
+ * The same, for a page of TIDs with so many bytes between pd_lower and pd_upper;
+ * gives up after a few tries.
  */
-extern Buffer ann_room_find(Relation index, AnnPageKind kind, uint32 chunk,
-							Size bytes);
+extern Buffer ann_tids_room_find(Relation index, uint32 chunk, Size bytes);
 
-/* So many offers are looked at. */
+/* So many offers without room are looked at. */
 #define ANN_ROOM_TRIES 4
 
 /*

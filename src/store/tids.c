@@ -298,7 +298,7 @@ add_segment_page(AnnEdit *edit, uint32 chunk, Page tail_page, Size room,
 
 	if (tail_page != NULL && ann_page_room(tail_page) >= room)
 		return tail_page;
-	buffer = ann_room_find(edit->index, ANN_PAGE_TIDS, chunk, room);
+	buffer = ann_tids_room_find(edit->index, chunk, room);
 	if (BufferIsValid(buffer))
 	{
 		*block = BufferGetBlockNumber(buffer);

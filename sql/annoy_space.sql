@@ -1,0 +1,52 @@
+-- What VACUUM frees is used again: an index that goes through the same time and
+-- again stays as large as it was after the first times.
+SET client_min_messages = warning;
+SET jit = off;
+SELECT setseed(0.3);
+
+CREATE TABLE spacious (id serial PRIMARY KEY, vec real[]) WITH (autovacuum_enabled = off);
+CREATE FUNCTION vectors(n int) RETURNS SETOF real[] LANGUAGE sql AS $$
+	SELECT array_agg(random())::real[] FROM generate_series(1, n) i, generate_series(1, 4) GROUP BY i
+$$;
+INSERT INTO spacious (vec) SELECT vectors(2000);
+CREATE INDEX spacious_vec ON spacious USING annoy (vec);
+CREATE TABLE sizes (round serial, pages bigint);
+CREATE PROCEDURE note_size() LANGUAGE sql AS $$
+	INSERT INTO sizes (pages) VALUES (pg_relation_size('spacious_vec') / 8192);
+$$;
+-- 'flat', or the sizes
+CREATE FUNCTION growth(first int) RETURNS text LANGUAGE sql AS $$
+	SELECT CASE WHEN max(pages) FILTER (WHERE round > first) <= 1.05 * max(pages) FILTER (WHERE round <= first) + 3 THEN 'flat'
+		ELSE string_agg(pages::text, ', ' ORDER BY round) END FROM sizes
+$$;
+
+-- One row, 2,000 times, each in a transaction of its own.  Most of the vectors are
+-- new; among so many some are equal once they are rounded, so that hundreds of
+-- elements have short lists of TIDs.
+CREATE PROCEDURE hurry() LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1..2000 LOOP
+		UPDATE spacious SET vec[4] = floor(700 * random()) / 1000 WHERE id = 7;
+		COMMIT;
+	END LOOP;
+	CALL note_size();
+END
+$$;
+\set round 'CALL hurry(); VACUUM spacious;'
+:round :round :round :round :round
+SELECT growth(2);
+SELECT * FROM ann_check('spacious_vec', true) LIMIT 5;
+TRUNCATE sizes RESTART IDENTITY;
+
+-- a third of the rows, of which some are equal
+REINDEX INDEX spacious_vec;
+\set third 'DELETE FROM spacious WHERE random() < 0.33; VACUUM spacious;'
+\set more 'INSERT INTO spacious (vec) SELECT CASE WHEN random() < 0.1 THEN ARRAY[1, 2, 3, floor(30 * random())] ELSE v END FROM vectors((SELECT 2000 - count(*) FROM spacious)::int) v;'
+\set round :third :more ' CALL note_size();'
+:round :round :round :round :round :round :round :round :round :round
+SELECT growth(4);
+SELECT * FROM ann_check('spacious_vec', true) LIMIT 5;
+
+DROP TABLE spacious, sizes;
+DROP PROCEDURE hurry(), note_size();
+DROP FUNCTION growth(int), vectors(int);
