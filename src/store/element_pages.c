@@ -367,6 +367,14 @@ has_room(const AnnIndex *info, Page page, uint32 chunk, Size size)
 	return ann_is_graph(info) ? ann_record_fits(page, size) : choose_slot(info, page) >= 0;
 }
 
+/* Whether a page that the map has offered is one to be used at all; others report it. */
+static bool
+is_sound(const AnnIndex *info, Page page)
+{
+	return is_current(info, page) &&
+		(!ann_is_graph(info) || ann_records_damaged(info, page) < 0);
+}
+
 /*
  * A page with room for an element, locked exclusively; InvalidBuffer if none is
  * known.  First the one that this backend used last, which costs nothing.
@@ -388,14 +396,17 @@ find_room(Relation index, const AnnIndex *info, uint32 chunk, Size size,
 	}
 	for (int try = 0; try < ANN_ROOM_TRIES; try++)
 	{
+		bool		sound;
+
 		buffer = ann_room_offer(index, ANN_PAGE_ELEMENT, chunk, mapped_size(size, links));
 		if (!BufferIsValid(buffer))
 			break;
 		page = BufferGetPage(buffer);
-		if (has_room(info, page, chunk, size))
+		sound = is_sound(info, page);
+		if (sound && has_room(info, page, chunk, size))
 			return buffer;
 		ann_room_note(index, BufferGetBlockNumber(buffer), ANN_PAGE_ELEMENT,
-					  is_current(info, page) ? mapped_room(info, page, -1) : 0);
+					  sound ? mapped_room(info, page, -1) : 0);
 		UnlockReleaseBuffer(buffer);
 	}
 	return InvalidBuffer;
@@ -419,12 +430,14 @@ write_slot(const AnnIndex *info, Page page, const AnnElement *element,
 		memcpy(record.data, element, info->slot_size);
 		memcpy(record.data + info->slot_size, links, ann_links_size(info, links->capacity));
 		slot = ann_record_add(page, (AnnElement *) record.data, added_size(info, links));
-		place = get_slot(info, page, slot);
 	}
 	else
-	{
 		slot = choose_slot(info, page);
-		place = get_slot(info, page, slot);
+	if (slot < 0)
+		elog(ERROR, "a page with room for an element has none");
+	place = get_slot(info, page, slot);
+	if (links == NULL)
+	{
 		if (slot < count_slots(info, page))
 			version = place->state + 1;
 		else
