@@ -11,6 +11,10 @@
  * first says so in the directory, then looks for rows, then changes them or
  * not; and who adds a row looks into the directory afterwards.  Either the
  * first finds the row, or the second finds the note, and waits for the outcome.
+ *
+ * Rows that nobody sees any more may have been deleted a moment ago, so that a
+ * standby has snapshots that see them, and no record of the table has told it that
+ * they go.  So one of ours does, before the first of them goes.
  */
 #include "postgres.h"
 
@@ -21,6 +25,7 @@
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "store/centre_pages.h"
+#include "store/conflict.h"
 #include "store/element.h"
 #include "utils/snapmgr.h"
 
@@ -117,8 +122,11 @@ ann_dimensions_confirm(Relation index, uint32 epoch)
 
 typedef struct Search
 {
+	Relation	index;
 	Relation	heap;
 	SnapshotData snapshot;		/* sees all that is not dead to everyone */
+	TransactionId horizon;		/* deleters of what it does not see are older */
+	bool		is_logged;		/* standbys are told that rows of these go */
 	bool		found;
 	ItemPointerData tid;
 } Search;
@@ -138,6 +146,9 @@ is_gone(ItemPointer tid, void *state)
 		search->found = true;
 		return false;
 	}
+	if (!search->is_logged)
+		ann_conflict_log(search->index, search->horizon);
+	search->is_logged = true;
 	return true;
 }
 
@@ -301,6 +312,10 @@ try_change(Relation index, const AnnVector *row, Search *search)
 	own = ann_index_copy(info);
 	note_change(index, true);
 	search->found = false;
+
+	/* this is what the snapshot goes by from here on, while we take no other one */
+	search->horizon = GetOldestNonRemovableTransactionId(search->heap);
+	search->is_logged = false;
 	search_rows(index, own, search);
 	if (search->found)
 		note_change(index, false);
@@ -318,6 +333,7 @@ ann_dimensions_change(Relation index, Relation heap, const AnnVector *row)
 
 	if (fixed != 0 && fixed != row->dim)
 		return false;
+	search.index = index;
 	search.heap = heap;
 	InitNonVacuumableSnapshot(search.snapshot, GlobalVisTestFor(heap));
 	for (;;)

@@ -95,6 +95,38 @@ $primary->safe_psql('postgres', q{
 });
 complete_after('after vacuum and reuse');
 same_on_standby('after vacuum and reuse');
+
+# Rows are deleted, and the index takes other dimensions, before any page of the
+# table is pruned: a snapshot of the standby that sees the rows is in conflict.
+$standby->append_conf('postgresql.conf', 'max_standby_streaming_delay = 0');
+$standby->reload;
+foreach my $method (sort keys %operator)
+{
+	my ($in, $out, $err) = ('', '', '');
+	my $look = "SET enable_seqscan = off; SELECT 'rows: ' || count(*) FROM (SELECT id FROM fickle ORDER BY vec <-> (SELECT NULL::real[]) OFFSET 0) s;\n";
+
+	$primary->safe_psql('postgres', "CREATE TABLE fickle (id int, vec real[]) WITH (autovacuum_enabled = off);
+		CREATE INDEX ON fickle USING $method (vec);
+		INSERT INTO fickle SELECT i, ARRAY[1, 2, i] FROM generate_series(1, 3) i;
+		CREATE FUNCTION come() RETURNS bool LANGUAGE sql AS \$\$ INSERT INTO fickle VALUES (4, '{1,2,3,4}') RETURNING true \$\$");
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
+	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $standby->connstr('postgres') ], '<', \$in, '>', \$out, '2>', \$err);
+	$in = "BEGIN ISOLATION LEVEL REPEATABLE READ; $look";
+	$session->pump until $out =~ /rows: 3/ || $err =~ /ERROR|FATAL/;
+	like($out, qr/rows: 3/, "$method: a snapshot of the standby sees three rows");
+	$out = '';
+	$primary->safe_psql('postgres', 'DELETE FROM fickle');
+	# a snapshot on the primary keeps them for a moment
+	ok($primary->poll_query_until('postgres', 'SELECT come()'), "$method: they go, and others come");
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
+	$in = "$look\\q\n";
+	eval { $session->finish };
+	unlike($out, qr/rows: [012]/, "$method: it sees no fewer later");
+	like($err, qr/conflict with recovery/, "$method: the conflict is told");
+	is($standby->safe_psql('postgres', "SET enable_seqscan = off; SELECT id FROM fickle ORDER BY vec <-> '{1,2,3,4}' LIMIT 5"), '4',
+		"$method: others see what there is now");
+	$primary->safe_psql('postgres', 'DROP TABLE fickle; DROP FUNCTION come()');
+}
 $standby->stop;
 
 # crashes: with committed work just behind, in the middle of a build, of inserts
