@@ -340,6 +340,20 @@ divide_rows(Reshape *r)
 }
 
 /*
+ * The page of nodes that may have room.  What was read of it before the structure
+ * lock is no good: a vacuum may have passed its barrier since, and be about to free
+ * the page.
+ */
+static BlockNumber
+read_node_page(const AnnReshape *at)
+{
+	AnnChunk	chunk;
+
+	ann_chunk_read(at->index, at->number, &chunk);
+	return ann_is_epoch(&chunk, at->info) ? chunk.node_page : InvalidBlockNumber;
+}
+
+/*
  * Divide a leaf of which we have the claim, under the structure lock.  One that
  * has lost most of its rows is written anew instead.
  */
@@ -347,6 +361,7 @@ static void
 divide(Reshape *r, const AnnLeafEntry *leaf, uint32 rows)
 {
 	const AnnReshape *at = r->at;
+	BlockNumber node_page = read_node_page(at);
 	Buffer		first;
 	bool		done;
 
@@ -370,8 +385,7 @@ divide(Reshape *r, const AnnLeafEntry *leaf, uint32 rows)
 	done = catch_up(r, leaf->leaf, &first);
 	if (done && r->num_leaves == 2)
 		done = ann_tree_split_leaf(at->index, at->info, at->number, leaf->node,
-								   leaf->leaf, first, split_node(r), r->entry,
-								   at->chunk.node_page);
+								   leaf->leaf, first, split_node(r), r->entry, node_page);
 	else if (done)
 		done = ann_tree_replace_leaf(at->index, at->info, leaf->node, leaf->leaf,
 									 first, r->entry[0]);
