@@ -10,7 +10,7 @@
  *	 barrier	waits for edits of several steps that are on their way, so that
  *				what nothing leads to from here on is lost
  *	 trees		walks over all trees: takes codes of dead elements out of the
- *				leaves
+ *				leaves, and nodes that it has not come by out of their pages
  *	 graph		takes links to dead elements out of a graph, and mends it
  *	 release	frees the slots of the dead elements, and the pages that nothing
  *				has led to
@@ -102,8 +102,8 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 typedef struct PageNote
 {
 	uint32		generation;
-	uint32		first_dead;		/* number of the first dead slot in 'dead' */
-	uint16		num_dead;
+	uint32		first_slot;		/* number of its first slot in 'slots' */
+	uint16		num_slots;
 	uint8		kind;			/* AnnPageKind; 0: not to be freed */
 	bool		reached;		/* something leads to it */
 } PageNote;
@@ -115,35 +115,45 @@ typedef struct Cleanup
 	IndexBulkDeleteResult *stats;
 	BlockNumber blocks;			/* at the time of the survey */
 	PageNote   *pages;
-	uint16	   *dead;			/* slots, page after page */
-	uint32		num_dead;
-	uint32		dead_capacity;
+	uint16	   *slots;			/* page after page: of dead elements; of nodes */
+	uint32		num_slots;
+	uint32		slots_capacity;
+	uint32		num_dead;		/* elements */
 	uint64		elements;		/* that are alive */
 	AnnGraphVacuum *graph;		/* NULL of a forest */
 	bool		reshape;		/* dead elements have been released: compact and
 								 * join leaves */
 } Cleanup;
 
+/* Note slots of a page. */
+static void
+note_slots(Cleanup *c, BlockNumber block, const uint16 *slots, int n)
+{
+	c->pages[block].first_slot = c->num_slots;
+	c->pages[block].num_slots = (uint16) n;
+	if (n == 0)
+		return;
+	if (c->num_slots + n > c->slots_capacity)
+	{
+		c->slots_capacity = Max(2 * c->slots_capacity, 4096);
+		c->slots = c->slots == NULL ? palloc_extended(sizeof(uint16) * c->slots_capacity, MCXT_ALLOC_HUGE)
+			: repalloc_huge(c->slots, sizeof(uint16) * c->slots_capacity);
+	}
+	memcpy(c->slots + c->num_slots, slots, sizeof(uint16) * n);
+	c->num_slots += n;
+}
+
 static void
 note_dead(Cleanup *c, BlockNumber block)
 {
 	uint16		slots[ANN_MAX_PAGE_ELEMENTS];
-	PageNote   *note = &c->pages[block];
 	int			live;
 	int			n = ann_element_page_dead(c->at.index, c->at.info, block, c->strategy,
 										  slots, &live);
 
 	c->elements += live;
-	note->first_dead = c->num_dead;
-	note->num_dead = (uint16) n;
-	if (c->num_dead + n > c->dead_capacity)
-	{
-		c->dead_capacity = Max(2 * c->dead_capacity, 4096);
-		c->dead = c->dead == NULL ? palloc_extended(sizeof(uint16) * c->dead_capacity, MCXT_ALLOC_HUGE)
-			: repalloc_huge(c->dead, sizeof(uint16) * c->dead_capacity);
-	}
-	memcpy(c->dead + c->num_dead, slots, sizeof(uint16) * n);
 	c->num_dead += n;
+	note_slots(c, block, slots, n);
 }
 
 /*
@@ -227,9 +237,9 @@ is_dead(AnnElementRef ref, void *state)
 	if (block >= c->blocks || c->reshape)
 		return false;
 	note = &c->pages[block];
-	for (int i = 0; i < note->num_dead; i++)
+	for (int i = 0; i < note->num_slots; i++)
 	{
-		if (c->dead[note->first_dead + i] == slot)
+		if (note->kind != ANN_PAGE_NODE && c->slots[note->first_slot + i] == slot)
 			return true;
 	}
 	return false;
@@ -247,6 +257,70 @@ is_dead_row(AnnElementRef ref, void *state)
 		ann_graph_vacuum_entry(c->graph, ref);
 	return false;
 }
+
+/* ---- nodes that are lost ---- */
+
+/*
+ * Note which slots of nodes are in use, under the structure lock, when only we take
+ * nodes out of trees.  All others come in the edit that leads to them: what is noted
+ * is reached by the walk that follows, or lost.
+ */
+static void
+note_nodes(Cleanup *c)
+{
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	{
+		uint16		slots[ANN_MAX_PAGE_NODES];
+
+		if (c->pages[block].kind != ANN_PAGE_NODE)
+			continue;
+		ann_vacuum_delay_point();
+		note_slots(c, block, slots,
+				   ann_node_page_slots(c->at.index, c->at.info, block,
+									   c->pages[block].generation, c->strategy, slots));
+	}
+}
+
+/* A node is reached: forget its slot. */
+static void
+note_reached_node(Cleanup *c, AnnNodeRef ref)
+{
+	PageNote   *note;
+	uint16	   *slots;
+
+	note_reached(ref.block, c);
+	if (ref.block >= c->blocks || c->pages[ref.block].kind != ANN_PAGE_NODE)
+		return;
+	note = &c->pages[ref.block];
+	slots = c->slots + note->first_slot;
+	for (int i = 0; i < note->num_slots; i++)
+	{
+		if (slots[i] == ref.slot)
+		{
+			slots[i] = slots[--note->num_slots];
+			break;
+		}
+	}
+}
+
+/* Empty the slots that have been noted, and not reached, on pages that have been. */
+static void
+drop_lost_nodes(Cleanup *c)
+{
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	{
+		PageNote   *note = &c->pages[block];
+		AnnNodeRef	lost[ANN_MAX_PAGE_NODES];
+
+		if (note->kind != ANN_PAGE_NODE || !note->reached || note->num_slots == 0)
+			continue;
+		for (int i = 0; i < note->num_slots; i++)
+			lost[i] = (AnnNodeRef) {block, c->slots[note->first_slot + i],
+			(uint16) note->generation};
+		ann_tree_drop_nodes(c->at.index, c->at.info, lost, note->num_slots);
+	}
+}
+
 
 /* ---- trees ---- */
 
@@ -392,7 +466,7 @@ vacuum_node(Cleanup *c, AnnNodeRef ref)
 	Subtree		result = {false};
 
 	check_stack_depth();
-	note_reached(ref.block, c);
+	note_reached_node(c, ref);
 	while (ann_node_read(c->at.index, c->at.info, ref, node))
 	{
 		AnnLeafId	leaf = {node->u.leaf.first, node->u.leaf.generation};
@@ -495,11 +569,11 @@ release_elements(Cleanup *c)
 	{
 		const PageNote *note = &c->pages[block];
 
-		if (note->num_dead == 0)
+		if (note->num_slots == 0 || note->kind == ANN_PAGE_NODE)
 			continue;
 		ann_vacuum_delay_point();
 		ann_element_page_release(c->at.index, c->at.info, block, c->strategy,
-								 c->dead + note->first_dead, note->num_dead);
+								 c->slots + note->first_slot, note->num_slots);
 	}
 }
 
@@ -555,12 +629,17 @@ clean_trees(Cleanup *c)
 	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
 	ann_centre_visit(c->at.index, note_reached, c);
 
+	if (!c->reshape)
+		note_nodes(c);
+
 	/* this checks the chain of their pages */
 	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
 	reach_roots(c);
 	reach_rest(c);
 	for (int i = 0; i < n; i++)
 		vacuum_node(c, roots[i]);
+	if (!c->reshape)
+		drop_lost_nodes(c);
 	if (node_page < c->blocks && c->pages[node_page].reached &&
 		c->at.chunk.node_page == InvalidBlockNumber)
 		ann_chunk_set_node_page(c->at.index, c->at.info, c->at.number, node_page);

@@ -160,6 +160,28 @@ ann_node_read(Relation index, const AnnIndex *info, AnnNodeRef ref, AnnNode *res
 	return node != NULL;
 }
 
+int
+ann_node_page_slots(Relation index, const AnnIndex *info, BlockNumber block,
+					uint32 generation, BufferAccessStrategy strategy, uint16 *slots)
+{
+	Buffer		buffer;
+	Page		page;
+	int			n = 0;
+
+	if (!ann_page_try_read_by(index, block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, strategy, &buffer))
+		return 0;
+	page = BufferGetPage(buffer);
+	for (int slot = 0; slot < info->nodes_per_page; slot++)
+	{
+		const AnnNode *node = (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
+
+		if (ANN_PAGE_TAIL(page)->generation == generation && node->kind != ANN_NODE_NONE)
+			slots[n++] = (uint16) slot;
+	}
+	UnlockReleaseBuffer(buffer);
+	return n;
+}
+
 static void
 push_node(AnnFrontier *frontier, float cost, AnnNodeRef node)
 {

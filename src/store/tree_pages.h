@@ -91,6 +91,18 @@ extern bool ann_tree_descend(Relation index, const AnnIndex *info,
 extern bool ann_node_read(Relation index, const AnnIndex *info, AnnNodeRef ref,
 						  AnnNode *node);
 
+/* As many nodes as a page can have, without a vector. */
+#define ANN_MAX_PAGE_NODES ((int) (ANN_BODY_SIZE / offsetof(AnnNode, vector)))
+
+/*
+ * The slots of a page of nodes that are in use, to slots, which has room for
+ * ANN_MAX_PAGE_NODES; their number is returned, 0 if it is not a page of nodes of
+ * this generation any more.
+ */
+extern int	ann_node_page_slots(Relation index, const AnnIndex *info, BlockNumber block,
+								uint32 generation, BufferAccessStrategy strategy,
+								uint16 *slots);
+
 /*
  * What the codes of a leaf refer to: its centroid, as padded floats (zero where
  * splits do not reach).

@@ -98,7 +98,43 @@ foreach my $index (@mapped)
 	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP on) $table");
 	$index->{path} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_index')");
 }
+# And indexes with what an interrupted join of leaves left behind.
+my @joined = map { { table => "joined_$_", template => $_ } } qw(linked short);
+foreach my $index (@joined)
+{
+	my ($table, $template) = ($index->{table}, $template{ $index->{template} });
+	$node->safe_psql('postgres', "CREATE TABLE $table AS TABLE $template->{table};
+		CREATE INDEX ${table}_index ON $table USING $template->{method} (vec) WITH ($template->{options})");
+	$index->{path} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_index')");
+}
 $node->stop;
+
+# The nodes of an index of 16 dimensions: what the kinds of all slots are.  With a
+# number, the last free slot becomes a copy of the first one in use.
+use constant NODE_KIND => 4;
+use constant NODE_SIZE => 28 + 64;
+sub nodes
+{
+	my ($path, $orphans) = @_;
+	my @pages = unpack('(a' . BLOCK . ')*', slurp_file($path));
+	my @kinds;
+
+	foreach my $page (grep { unpack('C', substr($_, BLOCK - 4, 1)) == NODE_KIND } @pages)
+	{
+		my @at = map { HEADER + NODE_SIZE * $_ } 0 .. (BLOCK - HEADER - TAIL) / NODE_SIZE - 1;
+		my @on_page = map { unpack('L', substr($page, $_, 4)) } @at;
+		my ($used) = grep { $on_page[$_] != 0 } 0 .. $#at;
+		my ($free) = grep { $on_page[$_] == 0 } reverse 0 .. $#at;
+
+		substr($page, $at[$free], NODE_SIZE) = substr($page, $at[$used], NODE_SIZE) if $orphans-- > 0;
+		push @kinds, map { unpack('L', substr($page, $_, 4)) } @at;
+	}
+	open(my $file, '>:raw', $path) or die "$path: $!";
+	print $file join('', @pages);
+	close($file);
+	return scalar(grep { $_ != 0 } @kinds);
+}
+$_->{nodes} = nodes($_->{path}, 1) foreach @joined;
 
 # A page of each kind in turn, so that the rare ones come about, too.
 my %turn;
@@ -145,6 +181,15 @@ foreach my $index (@mapped)
 			INSERT INTO $table SELECT -2000 - i, NULL FROM generate_series(1, $equals) i;
 			SELECT * FROM ann_check('${table}_index', true) LIMIT 5}), '', "$table: a map of noise leads nobody astray");
 }
+foreach my $index (@joined)
+{
+	my $table = $index->{table};
+
+	is($node->safe_psql('postgres', "SELECT * FROM ann_check('${table}_index', true)"), '', "$table: a lost node is no damage");
+	$node->safe_psql('postgres', "DELETE FROM $table WHERE id = 3");
+	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP on) $table");
+	is($node->safe_psql('postgres', "SELECT * FROM ann_check('${table}_index', true)"), '', "$table: nor is anything after VACUUM");
+}
 foreach my $index (@indexes)
 {
 	my ($table, $dim) = ($index->{table}, $template{ $index->{template} }->{dim});
@@ -183,4 +228,5 @@ foreach my $index (@indexes)
 }
 unlike(slurp_file($node->logfile), qr/terminated by signal|TRAP:|AddressSanitizer|runtime error/, 'no crash');
 $node->stop;
+cmp_ok(nodes($_->{path}, 0), '==', $_->{nodes} - 1, "$_->{table}: VACUUM has taken the lost node away") foreach @joined;
 done_testing();
