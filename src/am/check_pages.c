@@ -11,6 +11,7 @@
 
 #include "algo/forest.h"
 #include "am/check.h"
+#include "am/method.h"
 #include "am/opclass.h"
 #include "miscadmin.h"
 #include "store/element.h"
@@ -60,6 +61,10 @@ check_meta_values(AnnCheck *check)
 	if (meta->method < ANN_METHOD_ANNOY || meta->method > ANN_METHOD_HNSW)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the method is %d, which is none", meta->method);
+	else if (meta->method != ann_method(check->index))
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
+						 "the method is %d, that of the index is %d",
+						 meta->method, (int) ann_method(check->index));
 	if (meta->metric != ann_opclass(check->index).metric)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the metric is %d, that of the operator class is %d",

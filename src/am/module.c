@@ -6,9 +6,11 @@
 
 #include "algo/distance.h"
 #include "am/limit.h"
+#include "am/method.h"
 #include "am/options.h"
 #include "am/sort_column.h"
 #include "compat.h"
+#include "store/page.h"
 
 ANN_MODULE_MAGIC;
 
@@ -34,6 +36,7 @@ _PG_init(void)
 {
 	keep_freed_memory();
 	ann_kernels_choose();
+	ann_index_method = ann_method;
 	ann_options_init();
 	ann_limit_init();
 	ann_sort_column_init();

@@ -25,6 +25,8 @@
 #define MAX_FINE_DIMENSIONS 64
 #define MAX_LINK_DIMENSIONS (8 * ANN_MAX_LINK_BYTES)
 
+AnnMethod	(*ann_index_method) (Relation index);
+
 
 /* ---- Checked reading ---------------------------------------------------- */
 
@@ -325,6 +327,8 @@ check_meta(Relation index, const AnnMeta *meta)
 		(meta->centre != InvalidBlockNumber &&
 		 (meta->dim == 0 || meta->metric != ANN_METRIC_L2)))
 		ann_page_corrupted(index, ANN_META_BLOCK, "values out of range");
+	if (meta->method != ann_index_method(index))
+		ann_page_corrupted(index, ANN_META_BLOCK, "the metapage of an index of another method");
 }
 
 void

@@ -54,8 +54,14 @@ typedef struct AnnIndex
 } AnnIndex;
 
 /*
+ * The method of an index as the catalogs have it, which this layer does not know.
+ * To be set when the library is loaded.
+ */
+extern AnnMethod (*ann_index_method) (Relation index);
+
+/*
  * The numbers of the index.  Raises an error if the metapage is not one, or of
- * another version of the format.
+ * another method or version of the format.
  */
 extern const AnnIndex *ann_index(Relation index);
 

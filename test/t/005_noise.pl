@@ -107,7 +107,19 @@ foreach my $index (@joined)
 		CREATE INDEX ${table}_index ON $table USING $template->{method} (vec) WITH ($template->{options})");
 	$index->{path} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_index')");
 }
+# And two indexes, of one method each, whose files change places.
+my @swapped = map { { table => "swapped_$_", template => $_ } } qw(linked short);
+foreach my $index (@swapped)
+{
+	my ($table, $template) = ($index->{table}, $template{ $index->{template} });
+	$node->safe_psql('postgres', "CREATE TABLE $table AS TABLE $template->{table};
+		CREATE INDEX ${table}_index ON $table USING $template->{method} (vec)");
+	$index->{path} = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_index')");
+}
 $node->stop;
+rename($swapped[0]->{path}, "$swapped[1]->{path}.other") or die;
+rename($swapped[1]->{path}, $swapped[0]->{path}) or die;
+rename("$swapped[1]->{path}.other", $swapped[1]->{path}) or die;
 
 # The nodes of an index of 16 dimensions: what the kinds of all slots are.  With a
 # number, the last free slot becomes a copy of the first one in use.
@@ -189,6 +201,22 @@ foreach my $index (@joined)
 	$node->safe_psql('postgres', "DELETE FROM $table WHERE id = 3");
 	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP on) $table");
 	is($node->safe_psql('postgres', "SELECT * FROM ann_check('${table}_index', true)"), '', "$table: nor is anything after VACUUM");
+}
+foreach my $index (@swapped)
+{
+	my $table = $index->{table};
+	my $vector = 'array_fill(0.5::real, ARRAY[16])';
+	my ($rc, $out, $err) = $node->psql('postgres', qq{
+			\\set VERBOSITY verbose
+			SET enable_seqscan = off;
+			SELECT id FROM $table ORDER BY vec <-> $vector LIMIT 1;
+			INSERT INTO $table VALUES (-1, $vector);
+			SELECT 'check: ' || problem FROM ann_check('${table}_index');
+		}, on_error_stop => 0);
+
+	is(scalar(() = $err =~ /XX002: index "${table}_index" has the metapage of an index of another method/g), 2,
+		"$table: an index of the other method is noticed");
+	like($out, qr/check: the method is [12], that of the index is [12]/, "$table: and found by ann_check");
 }
 foreach my $index (@indexes)
 {
