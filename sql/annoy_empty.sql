@@ -206,6 +206,27 @@ INSERT INTO items (vec) VALUES ('{1,2,3,4}');
 INSERT INTO items (vec) VALUES ('{1,2,3}');
 SELECT * FROM complete('items', 3);
 SELECT * FROM ann_check('items_vec', true) LIMIT 5;
+-- and changed: new rows have to obey, queries go by the rows that are there
+ALTER INDEX items_vec SET (dimensions = 4);
+INSERT INTO items (vec) VALUES ('{1,2,3}');
+INSERT INTO items (vec) VALUES ('{1,2,3,4}');
+INSERT INTO items (vec) VALUES ('{1,2,3,4,5}');
+UPDATE items SET vec[1] = 5;
+INSERT INTO items (vec) VALUES (NULL);
+SELECT * FROM complete('items', 3);
+\set VERBOSITY terse
+REINDEX INDEX items_vec;
+\set VERBOSITY default
+ALTER INDEX items_vec RESET (dimensions);
+INSERT INTO items (vec) VALUES ('{1,2,3}');
+ALTER INDEX items_vec SET (dimensions = 4);
+DELETE FROM items;
+CALL wait_for_others();
+INSERT INTO items (vec) VALUES ('{1,2,3}');
+INSERT INTO items (vec) VALUES ('{1,2,3,4}');
+SELECT * FROM complete('items', 4);
+REINDEX INDEX items_vec;
+SELECT * FROM complete('items', 4);
 DROP INDEX items_vec;
 
 -- every distance, type and way of storing; with rows of all sorts first

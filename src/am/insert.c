@@ -205,7 +205,7 @@ insert_vector(Insert *i, const AnnVector *vector)
 		add_to_forest(i);
 }
 
-/* Check an array for an index of 'dim' dimensions, 0 if it has none so far. */
+/* Check an array, which must have 'dim' dimensions, if that is not 0: false if not. */
 static bool
 examine(Relation index, ArrayType *array, int dim, AnnVector *vector)
 {
@@ -219,8 +219,30 @@ examine(Relation index, ArrayType *array, int dim, AnnVector *vector)
 }
 
 /*
+ * Refuse a vector for its dimensions.  'present' are those of the index, and 'fixed'
+ * those of its option, 0 if there are none.
+ */
+pg_noreturn static void
+refuse_dimensions(Relation index, ArrayType *array, int present, int fixed)
+{
+	if (present != 0 && fixed != 0 && present != fixed)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("vector of %d dimensions does not fit index \"%s\"",
+						ann_source_check(array), RelationGetRelationName(index)),
+				 errdetail("The index was made of vectors of %d dimensions, but its option dimensions is %d.",
+						   present, fixed),
+				 errhint("Take the option back by ALTER INDEX ... RESET (dimensions), or delete the rows of other dimensions.")));
+	ann_source_refuse(ANN_PROBLEM_DIMENSIONS, array, fixed != 0 ? fixed : present,
+					  RelationGetRelationName(index));
+}
+
+/*
  * What is known of the index, which has the dimensions of the array: if it had
  * none, or others that no row needs any more, it has now.
+ *
+ * An option that has been changed since the index was built holds for each new row,
+ * as a constraint that is not valid yet would.
  */
 static void
 prepare(Insert *i, ArrayType *array, AnnVector *vector)
@@ -230,20 +252,21 @@ prepare(Insert *i, ArrayType *array, AnnVector *vector)
 	for (;;)
 	{
 		const AnnIndex *info = ann_index_chunk(index, 0, &i->at.chunk);
+		int			present = (int) info->meta.dim;
 		int			fixed = ann_options(index)->dimensions;
-		int			dim = info->meta.dim != 0 ? (int) info->meta.dim : fixed;
 
-		if (!examine(index, array, dim, vector))
-		{
-			if (examine(index, array, 0, vector) && info->meta.dim != 0 &&
-				ann_dimensions_change(index, i->at.heap, vector))
-				continue;
-			ann_source_refuse(ANN_PROBLEM_DIMENSIONS, array, dim, RelationGetRelationName(index));
-		}
-		if (info->meta.dim == 0)
+		if (!examine(index, array, fixed, vector))
+			refuse_dimensions(index, array, present, fixed);
+		if (present == 0)
 		{
 			ann_dimensions_set(index, vector);
 			continue;
+		}
+		if (vector->dim != present)
+		{
+			if (ann_dimensions_change(index, i->at.heap, vector))
+				continue;
+			refuse_dimensions(index, array, present, fixed);
 		}
 
 		/* where dividing a leaf reads the table, the cache may be taken away */
