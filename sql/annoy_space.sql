@@ -47,6 +47,34 @@ REINDEX INDEX spacious_vec;
 SELECT growth(4);
 SELECT * FROM ann_check('spacious_vec', true) LIMIT 5;
 
+-- lists of TIDs of more than 64 pages: of NULLs, and of one element
+TRUNCATE spacious;
+INSERT INTO spacious (vec) SELECT CASE WHEN i % 2 = 0 THEN ARRAY[1, 2, 3, 4] END FROM generate_series(1, 200000) i;
+INSERT INTO spacious (vec) SELECT vectors(100);
+REINDEX INDEX spacious_vec;
+-- 'ok', or what the index finds of how many rows; and its problems
+CREATE FUNCTION compared() RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+	rows bigint := (SELECT count(*) FROM (SELECT 1 FROM spacious OFFSET 0) s);
+	result text;
+BEGIN
+	SELECT CASE WHEN (count(*), count(DISTINCT tid)) = (rows, rows) THEN 'ok' ELSE format('%s, %s of %s', count(*), count(DISTINCT tid), rows) END
+	INTO result FROM (SELECT ctid AS tid FROM spacious ORDER BY vec <-> '{1,2,3,4}' OFFSET 0) s;
+	RETURN concat_ws(' ', result, (SELECT string_agg(c::text, ' ') FROM (SELECT * FROM ann_check('spacious_vec', true) LIMIT 3) c));
+END
+$$;
+SELECT other_pages > 140 AS many FROM ann_index_info('spacious_vec');
+DELETE FROM spacious WHERE id % 5 < 3;
+VACUUM spacious;
+SELECT compared();
+DELETE FROM spacious WHERE id % 1000 > 4 AND (vec IS NULL OR vec = '{1,2,3,4}');
+VACUUM spacious;
+SELECT compared();
+DELETE FROM spacious WHERE vec IS NULL OR vec = '{1,2,3,4}';
+VACUUM spacious;
+SELECT compared();
+
 DROP TABLE spacious, sizes;
+DROP FUNCTION compared();
 DROP PROCEDURE hurry(), note_size();
 DROP FUNCTION growth(int), vectors(int);

@@ -65,10 +65,13 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 {
 	Relation	index = info->index;
 	AnnChunk	chunk;
-	AnnIndex   *numbers = ann_index_copy(ann_index_chunk(index, 0, &chunk));
+	AnnIndex   *numbers;
 	BlockNumber blocks;
 	AnnVacuum	vacuum = {0};
 
+	/* who changes the dimensions vacuums as well */
+	ann_dimensions_lock(index, ShareLock);
+	numbers = ann_index_copy(ann_index_chunk(index, 0, &chunk));
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 	vacuum.index = index;
@@ -93,6 +96,7 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	stats->num_pages = blocks;
 	stats->estimated_count = false;
 	pfree(numbers);
+	ann_dimensions_unlock(index, ShareLock);
 	return stats;
 }
 

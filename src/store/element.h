@@ -128,7 +128,7 @@ extern bool ann_element_add_row(Relation index, const AnnIndex *info,
  * Remove those heap TIDs of the elements of a page for which the vacuum's
  * callback says so.  An element that has none left is dead: it keeps its slot.
  * Does nothing if the block is no page of elements of this epoch.  The free
- * space map is told by ann_room_note.
+ * space map is told by ann_room_note.  Nobody else may do so at the same time.
  */
 extern void ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info,
 									BlockNumber block);

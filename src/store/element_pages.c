@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "store/element.h"
 #include "store/link_pages.h"
@@ -622,31 +623,104 @@ ann_element_add_row(Relation index, const AnnIndex *info, uint32 chunk,
 
 /* ---- Vacuum: removing TIDs ---------------------------------------------- */
 
-/* Vacuum an element and its list, and count it. */
-static void
-vacuum_element(AnnVacuum *vacuum, Buffer buffer, AnnElement *element, bool *dies)
+/* An element whose list is too long to be vacuumed under the lock of its page. */
+typedef struct LongList
 {
-	AnnTidOwner owner;
-	bool		gone;
+	int			slot;
+	AnnTidList	list;
+} LongList;
 
-	*dies = false;
-	if (ItemPointerIsValid(&element->heap))
-	{
-		gone = ann_vacuum_is_gone(vacuum, &element->heap);
-		*dies = gone && !ItemPointerIsValid(&element->more.head);
-		if (ItemPointerIsValid(&element->more.head))
-		{
-			owner.buffer = buffer;
-			owner.at = (char *) element - (char *) BufferGetPage(buffer);
-			owner.list = offsetof(AnnElement, more);
-			owner.is_element = true;
-			ann_tids_vacuum(vacuum, &owner, gone);
-		}
-	}
-	if (*dies || is_dead(element))
+/* Does a list go on beyond the page it begins on, by all appearances? */
+static bool
+is_long_list(const AnnTidList *list)
+{
+	return ItemPointerGetBlockNumberNoCheck(&list->head) !=
+		ItemPointerGetBlockNumberNoCheck(&list->tail);
+}
+
+/* The owner of the list of an element on a locked page. */
+static AnnTidOwner
+list_owner(Buffer buffer, const AnnElement *element)
+{
+	AnnTidOwner owner = {buffer, (const char *) element - (char *) BufferGetPage(buffer),
+	offsetof(AnnElement, more), true};
+
+	return owner;
+}
+
+static void
+count_element(AnnVacuum *vacuum, const AnnElement *element, bool dies)
+{
+	if (dies || is_dead(element))
 		vacuum->dead++;
 	else if (ItemPointerIsValid(&element->heap))
 		vacuum->elements++;
+}
+
+/*
+ * Vacuum an element with a short list, and count it.  Returns whether it is to be
+ * declared dead.
+ */
+static bool
+vacuum_element(AnnVacuum *vacuum, Buffer buffer, AnnElement *element)
+{
+	bool		dies = false;
+
+	if (ItemPointerIsValid(&element->heap))
+	{
+		bool		gone = ann_vacuum_is_gone(vacuum, &element->heap);
+
+		dies = gone && !ItemPointerIsValid(&element->more.head);
+		if (ItemPointerIsValid(&element->more.head))
+		{
+			AnnTidOwner owner = list_owner(buffer, element);
+			AnnTidying	tidying;
+
+			ann_tidying_begin(&tidying, gone);
+			if (ann_tids_remove(vacuum, &element->more, &owner) || gone)
+				while (!ann_tidying_go_on(&tidying, vacuum, &owner))
+					;
+		}
+	}
+	count_element(vacuum, element, dies);
+	return dies;
+}
+
+/*
+ * Vacuum an element with a long list, and count it.  Its page is locked for the heap
+ * TID and for tidying up only, each time for a while.
+ */
+static void
+vacuum_long_list(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber block,
+				 const LongList *l)
+{
+	bool		untidy = ann_tids_remove(vacuum, &l->list, NULL);
+	bool		done = false;
+	AnnTidying	tidying;
+
+	for (bool first = true; !done; first = false)
+	{
+		AnnElement *element;
+		AnnTidOwner owner;
+		Buffer		buffer;
+
+		ann_vacuum_delay_point();
+		if (!lock_whole_page(vacuum->index, info, block, BUFFER_LOCK_EXCLUSIVE,
+							 vacuum->strategy, &buffer))
+			return;
+		element = get_slot(info, BufferGetPage(buffer), l->slot);
+		owner = list_owner(buffer, element);
+		if (first && ItemPointerIsValid(&element->heap))
+		{
+			ann_tidying_begin(&tidying, ann_vacuum_is_gone(vacuum, &element->heap));
+			done = !untidy && !tidying.heap_gone;
+		}
+		done = done || !ItemPointerIsValid(&element->heap) ||
+			ann_tidying_go_on(&tidying, vacuum, &owner);
+		if (done)
+			count_element(vacuum, element, false);
+		UnlockReleaseBuffer(buffer);
+	}
 }
 
 /* Declare elements without a list dead, in one edit; their page stays locked. */
@@ -668,13 +742,15 @@ kill_elements(Relation index, const AnnIndex *info, Buffer buffer, const bool *d
 }
 
 /*
- * The page stays locked while the lists of its elements are vacuumed, so that
+ * The page stays locked while the short lists of its elements are vacuumed, so that
  * no row is added to one that is about to be declared dead.
  */
 void
 ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber block)
 {
 	bool		dies[ANN_MAX_PAGE_ELEMENTS];
+	LongList	long_list[ANN_MAX_PAGE_ELEMENTS];
+	int			num_long = 0;
 	bool		any = false;
 	Size		room;
 	Buffer		buffer;
@@ -682,13 +758,19 @@ ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber blo
 	int			slots;
 
 	if (!lock_whole_page(vacuum->index, info, block, BUFFER_LOCK_EXCLUSIVE, vacuum->strategy,
-				   &buffer))
+						 &buffer))
 		return;
 	page = BufferGetPage(buffer);
 	slots = count_slots(info, page);
 	for (int slot = 0; slot < slots; slot++)
 	{
-		vacuum_element(vacuum, buffer, get_slot(info, page, slot), &dies[slot]);
+		AnnElement *element = get_slot(info, page, slot);
+
+		dies[slot] = false;
+		if (ItemPointerIsValid(&element->heap) && is_long_list(&element->more))
+			long_list[num_long++] = (LongList) {slot, element->more};
+		else
+			dies[slot] = vacuum_element(vacuum, buffer, element);
 		any |= dies[slot];
 	}
 	if (any)
@@ -699,6 +781,8 @@ ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber blo
 	UnlockReleaseBuffer(buffer);
 	if (room > 0)
 		ann_room_note(vacuum->index, block, ANN_PAGE_ELEMENT, room);
+	for (int i = 0; i < num_long; i++)
+		vacuum_long_list(vacuum, info, block, &long_list[i]);
 }
 
 

@@ -27,6 +27,9 @@
  */
 #define MAX_ELEMENT_MERGES ANN_ELEMENT_VERSION
 
+/* So many segments are looked at while the owner of a list is locked. */
+#define TIDIED_AT_ONCE 64
+
 #define SEGMENT_BYTES(n) \
 	(offsetof(AnnTidSegment, tid) + sizeof(ItemPointerData) * (Size) (n))
 
@@ -406,8 +409,7 @@ lock_segment(AnnVacuum *vacuum, const AnnTidOwner *owner, const ItemPointerData 
 {
 	segment->block = ItemPointerGetBlockNumberNoCheck(at);
 	segment->offset = ItemPointerGetOffsetNumberNoCheck(at);
-	if (BufferIsValid(owner->buffer) &&
-		segment->block == BufferGetBlockNumber(owner->buffer))
+	if (owner != NULL && segment->block == BufferGetBlockNumber(owner->buffer))
 		ann_page_corrupted(vacuum->index, segment->block,
 						   "a list of TIDs that leads to its own page");
 	if (!ann_page_try_read_by(vacuum->index, segment->block, ANN_PAGE_TIDS,
@@ -475,12 +477,12 @@ vacuum_segment(AnnVacuum *vacuum, Segment *segment)
 }
 
 /*
- * Remove the dead from all segments of a list.  True if there is something to
- * tidy up: the head is empty, or the TIDs of a segment fit the one before.  The
- * owner need not be locked, since nothing but a vacuum removes segments.
+ * There is something to tidy up if the head is empty, or the TIDs of a segment fit
+ * the one before.  The owner need not be locked, since nothing but a vacuum removes
+ * segments.
  */
-static bool
-vacuum_segments(AnnVacuum *vacuum, const AnnTidOwner *owner, const AnnTidList *list)
+bool
+ann_tids_remove(AnnVacuum *vacuum, const AnnTidList *list, const AnnTidOwner *owner)
 {
 	bool		untidy = false;
 	int			room = 0;
@@ -492,7 +494,7 @@ vacuum_segments(AnnVacuum *vacuum, const AnnTidOwner *owner, const AnnTidList *l
 		Segment		segment;
 		int			n;
 
-		if (!BufferIsValid(owner->buffer))
+		if (owner == NULL)
 			ann_vacuum_delay_point();
 		if (is_circle(&cursor))
 		{
@@ -592,23 +594,26 @@ promote_tid(AnnVacuum *vacuum, const AnnTidOwner *owner, const Segment *head)
 	end_step(&edit, owner, head->block, page);
 }
 
-/* Do so until the heap TID is alive, or none is left, and the head not empty. */
-static void
-tidy_head(AnnVacuum *vacuum, const AnnTidOwner *owner, bool heap_gone)
+/*
+ * Do so until the heap TID is alive, or none is left, and the head not empty; or for
+ * so many steps.  Returns how many are left.
+ */
+static int
+tidy_head(AnnTidying *t, AnnVacuum *vacuum, const AnnTidOwner *owner, int steps)
 {
 	AnnTidList *list = owner_list(owner, BufferGetPage(owner->buffer));
 
-	while (ItemPointerIsValid(&list->head))
+	for (; steps > 0 && ItemPointerIsValid(&list->head); steps--)
 	{
 		Segment		head;
 
 		lock_segment(vacuum, owner, &list->head, &head);
 		if (head.content->used == 0)
-			unlink_head(vacuum, owner, &head, heap_gone);
-		else if (heap_gone)
+			unlink_head(vacuum, owner, &head, t->heap_gone);
+		else if (t->heap_gone)
 		{
 			promote_tid(vacuum, owner, &head);
-			heap_gone = false;
+			t->heap_gone = false;
 		}
 		else
 		{
@@ -616,6 +621,9 @@ tidy_head(AnnVacuum *vacuum, const AnnTidOwner *owner, bool heap_gone)
 			break;
 		}
 	}
+	t->head_done = steps > 0;
+	t->at = list->head;
+	return steps;
 }
 
 /*
@@ -680,62 +688,70 @@ merge_next(AnnVacuum *vacuum, const AnnTidOwner *owner, const Segment *segment,
 
 /*
  * Merge neighbours, so that of two at least half of the first one's room is in
- * use.  What cannot be locked is left to the next vacuum.
+ * use.  What cannot be locked is left to the next vacuum.  False if there is more to
+ * do after so many steps.
  */
-static void
-merge_segments(AnnVacuum *vacuum, const AnnTidOwner *owner)
+static bool
+merge_segments(AnnTidying *t, AnnVacuum *vacuum, const AnnTidOwner *owner, int steps)
 {
-	ItemPointerData at = owner_list(owner, BufferGetPage(owner->buffer))->head;
-	int			merges = 0;
-
-	while (ItemPointerIsValid(&at) &&
-		   !(owner->is_element && merges == MAX_ELEMENT_MERGES))
+	while (ItemPointerIsValid(&t->at) &&
+		   !(owner->is_element && t->merges == MAX_ELEMENT_MERGES))
 	{
 		Segment		segment;
 		Segment		next;
 
-		lock_segment(vacuum, owner, &at, &segment);
+		if (steps-- == 0)
+			return false;
+		lock_segment(vacuum, owner, &t->at, &segment);
 		if (lock_mergeable(vacuum, &segment, &next))
 		{
 			merge_next(vacuum, owner, &segment, &next);
-			merges++;
+			t->merges++;
 			continue;
 		}
-		at = segment.content->next;
+		t->at = segment.content->next;
 		UnlockReleaseBuffer(segment.buffer);
 	}
+	return true;
 }
 
 void
-ann_tids_vacuum(AnnVacuum *vacuum, const AnnTidOwner *owner, bool heap_gone)
+ann_tidying_begin(AnnTidying *tidying, bool heap_gone)
 {
-	bool		untidy = vacuum_segments(vacuum, owner,
-										 owner_list(owner, BufferGetPage(owner->buffer)));
-
-	Assert(owner->is_element || !heap_gone);
-	if (!untidy && !heap_gone)
-		return;
-	tidy_head(vacuum, owner, heap_gone);
-	merge_segments(vacuum, owner);
+	memset(tidying, 0, sizeof(AnnTidying));
+	tidying->heap_gone = heap_gone;
 }
 
-/*
- * A list of a chunk may be long, and every search reads the directory: it is
- * locked for tidying up only.
- */
+bool
+ann_tidying_go_on(AnnTidying *tidying, AnnVacuum *vacuum, const AnnTidOwner *owner)
+{
+	int			steps = TIDIED_AT_ONCE;
+
+	Assert(owner->is_element || !tidying->heap_gone);
+	if (!tidying->head_done)
+		steps = tidy_head(tidying, vacuum, owner, steps);
+	return tidying->head_done && merge_segments(tidying, vacuum, owner, steps);
+}
+
+/* Every search reads the directory: it is locked for tidying up only, and not for long. */
 static void
 vacuum_chunk_list(AnnVacuum *vacuum, uint32 chunk, Size list)
 {
 	AnnTidOwner owner = {InvalidBuffer, 0, list, false};
+	AnnTidying	tidying;
 	AnnChunk	entry;
+	bool		done;
 
 	ann_chunk_read(vacuum->index, chunk, &entry);
-	if (!vacuum_segments(vacuum, &owner, (AnnTidList *) ((char *) &entry + list)))
-		return;
-	owner.buffer = ann_chunk_lock(vacuum->index, chunk, BUFFER_LOCK_EXCLUSIVE, &owner.at);
-	tidy_head(vacuum, &owner, false);
-	merge_segments(vacuum, &owner);
-	UnlockReleaseBuffer(owner.buffer);
+	done = !ann_tids_remove(vacuum, chunk_list(&entry, list), NULL);
+	ann_tidying_begin(&tidying, false);
+	while (!done)
+	{
+		ann_vacuum_delay_point();
+		owner.buffer = ann_chunk_lock(vacuum->index, chunk, BUFFER_LOCK_EXCLUSIVE, &owner.at);
+		done = ann_tidying_go_on(&tidying, vacuum, &owner);
+		UnlockReleaseBuffer(owner.buffer);
+	}
 }
 
 void

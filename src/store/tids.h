@@ -85,7 +85,7 @@ typedef struct AnnVacuum
 /* Ask the callback for a TID, and count it. */
 extern bool ann_vacuum_is_gone(AnnVacuum *vacuum, ItemPointer tid);
 
-/* Whose list is vacuumed. */
+/* Whose list is vacuumed: there is one vacuum of an index at a time. */
 typedef struct AnnTidOwner
 {
 	Buffer		buffer;			/* his page: pinned and locked exclusively, as it
@@ -96,17 +96,38 @@ typedef struct AnnTidOwner
 } AnnTidOwner;
 
 /*
- * Ask the callback for every TID of a list, remove those for which it says so,
- * and give back segments that are not needed any more.
+ * A list is vacuumed in two parts.  The first asks the callback for every TID, and
+ * removes those for which it says so.  True if there is something to be tidied up.
+ * It may be long: then no lock is to be held, and it lets others go first as vacuum
+ * should.  'owner' is given by who has a short one, and keeps it locked; else NULL.
+ */
+extern bool ann_tids_remove(AnnVacuum *vacuum, const AnnTidList *list,
+							const AnnTidOwner *owner);
+
+/* How far the second part has come. */
+typedef struct AnnTidying
+{
+	bool		heap_gone;
+	bool		head_done;
+	ItemPointerData at;			/* the segment to be merged with those behind it */
+	int			merges;
+} AnnTidying;
+
+/*
+ * The second part gives back segments that are not needed any more.
  *
  * heap_gone: the element's heap TID is dead as well.  Then a TID of the list
  * takes its place, or it becomes invalid if there is none; so it stays as it is
  * if the list was empty already.
- *
- * The free space map is told by ann_room_note.
  */
-extern void ann_tids_vacuum(AnnVacuum *vacuum, const AnnTidOwner *owner,
-							bool heap_gone);
+extern void ann_tidying_begin(AnnTidying *tidying, bool heap_gone);
+
+/*
+ * Do some of it, and return true when all is done.  The owner may be unlocked in
+ * between.  The free space map is told by ann_room_note.
+ */
+extern bool ann_tidying_go_on(AnnTidying *tidying, AnnVacuum *vacuum,
+							  const AnnTidOwner *owner);
 
 /* Vacuum both lists of a directory's entry.  Caller holds no lock on pages. */
 extern void ann_chunk_lists_vacuum(AnnVacuum *vacuum, uint32 chunk);
