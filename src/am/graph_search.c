@@ -38,7 +38,7 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	search->link_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 											 info->link_bits, info->link_dim, v->rotated);
 	search->scratch = palloc(ann_record_scratch(info));
-	ann_leaf_search_begin(&search->entries, index, info, chunk, v, 0);
+	ann_leaf_search_begin(&search->entries, index, info, chunk, v);
 	ann_frontier_init(&search->pool, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_frontier_init(&search->rejected, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 512), 512);

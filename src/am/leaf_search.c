@@ -57,20 +57,25 @@ ann_note_seen(AnnSeen *seen, uint64 key)
 	return result == ANN_SEEN_NEW;
 }
 
-/* The roots to begin at. */
+/*
+ * The roots to begin at.  Each tree has all rows: where all are to be inspected, one
+ * will do.
+ */
 static void
-push_roots(AnnLeafSearch *s)
+push_roots(AnnLeafSearch *s, double rows)
 {
 	AnnNodeRef *roots;
 	int			n = ann_roots_read(s->index, &s->chunk, &roots);
 
+	if (isinf(rows))
+		n = Min(n, 1);
 	for (int i = 0; i < n; i++)
 		ann_heap_push(&s->nodes, 0, ANN_NODE_ITEM(roots[i]));
 }
 
 void
 ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *info,
-					  const AnnChunk *chunk, const AnnTreeVector *v, float slack)
+					  const AnnChunk *chunk, const AnnTreeVector *v)
 {
 	Size		size = ann_code_query_size(info->meta.code_bits, info->padded);
 
@@ -78,13 +83,11 @@ ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *inf
 	search->index = index;
 	search->info = info;
 	search->v = v;
-	search->slack = slack;
 	search->code_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 											 info->meta.code_bits, info->padded, v->rotated);
 	search->block = palloc(info->block_size);
 	search->chunk = *chunk;
 	ann_frontier_init(&search->nodes, palloc(sizeof(AnnCandidate) * 64), 64);
-	push_roots(search);
 	ann_frontier_init(&search->candidates, palloc(sizeof(AnnCandidate) * 1024), 1024);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 4096), 4096);
 }
@@ -143,12 +146,15 @@ explore(AnnLeafSearch *s, double rows)
 static void
 gather(AnnLeafSearch *s, double rows)
 {
+	if (!s->begun)
+		push_roots(s, rows);
+	s->begun = true;
 	if (!explore(s, rows))
 	{
 		/* once more from the roots; rows that are met again do no harm */
 		ann_chunk_read(s->index, 0, &s->chunk);
 		if (ann_is_epoch(&s->chunk, s->info))
-			push_roots(s);
+			push_roots(s, rows);
 		s->gathered = s->inspected;
 		explore(s, rows);
 	}

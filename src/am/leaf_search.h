@@ -56,12 +56,15 @@ typedef struct AnnLeafSearch
 	Relation	index;
 	const AnnIndex *info;
 	const AnnTreeVector *v;		/* the query */
-	float		slack;			/* standard deviations that bounds allow for */
 	AnnCodeQuery *code_query;
 	char	   *block;			/* scratch for large blocks */
 
+	/* Set before a run by who cares */
+	float		slack;			/* standard deviations that bounds allow for */
+
 	/* How far it has come */
 	AnnChunk	chunk;
+	bool		begun;
 	AnnFrontier nodes;
 	AnnLeafArray leaves;
 	double		gathered;		/* rows in leaves */
@@ -81,12 +84,14 @@ typedef struct AnnLeafSearch
  */
 extern void ann_leaf_search_begin(AnnLeafSearch *search, Relation index,
 								  const AnnIndex *info, const AnnChunk *chunk,
-								  const AnnTreeVector *v, float slack);
+								  const AnnTreeVector *v);
 
 /*
- * Go on until so many rows have been inspected in all.  Candidates become those
- * that may be among the 'wanted' nearest of them.  Nothing is explored twice, but
- * leaves are inspected again, since their thresholds were for fewer rows.
+ * Go on until so many rows have been inspected in all, which count in each tree that
+ * they are met in; a first run for infinitely many inspects every row once.
+ * Candidates become those that may be among the 'wanted' nearest of them.  Nothing is
+ * explored twice, but leaves are inspected again, since their thresholds were for
+ * fewer rows.
  */
 extern void ann_leaf_search_run(AnnLeafSearch *search, double rows, double wanted);
 
@@ -94,7 +99,8 @@ extern void ann_leaf_search_run(AnnLeafSearch *search, double rows, double wante
 static inline bool
 ann_leaf_search_is_over(const AnnLeafSearch *search)
 {
-	return search->nodes.size == 0 && search->leaves.inspected == search->leaves.count;
+	return search->begun && search->nodes.size == 0 &&
+		search->leaves.inspected == search->leaves.count;
 }
 
 #endif							/* ANN_LEAF_SEARCH_H */

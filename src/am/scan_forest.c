@@ -18,8 +18,13 @@
 #include "utils/float.h"
 #include "utils/memutils.h"
 
-/* Standard deviations that lower bounds allow for. */
-#define SLACK 1.9f
+/*
+ * Standard deviations that lower bounds allow for.  Where not all rows are inspected,
+ * wider bounds cost more than to inspect more rows, which finds more; where all are,
+ * nothing else is left.
+ */
+#define SLACK			1.9f
+#define SLACK_OF_ALL	3.0f
 
 /* Candidates that are fetched ahead while one is measured. */
 #define PREFETCHED 3
@@ -38,7 +43,8 @@ begin(IndexScanDesc scan, AnnScan *s)
 {
 	ForestSearch *f = palloc0(sizeof(ForestSearch));
 
-	ann_leaf_search_begin(&f->leaves, scan->indexRelation, &s->info, &s->chunk, s->v, SLACK);
+	ann_leaf_search_begin(&f->leaves, scan->indexRelation, &s->info, &s->chunk, s->v);
+	f->leaves.slack = SLACK;
 	return f;
 }
 
@@ -101,13 +107,25 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 	pfree(nearest.values);
 }
 
+/* How many rows the first stage inspects. */
+static void
+begin_stages(const AnnScan *s, ForestSearch *f)
+{
+	f->to_inspect = ann_search_rows(s->chunk.rows, s->wanted, s->info.meta.trees);
+	if (f->to_inspect >= s->chunk.rows)
+	{
+		f->to_inspect = get_float8_infinity();
+		f->leaves.slack = SLACK_OF_ALL;
+	}
+}
+
 static void
 stage(IndexScanDesc scan, AnnScan *s)
 {
 	ForestSearch *f = s->search;
 
 	if (s->stages == 1)
-		f->to_inspect = ann_search_rows(s->chunk.rows, s->wanted, s->info.meta.trees);
+		begin_stages(s, f);
 	else if (f->leaves.inspected > 0)
 		f->to_inspect *= 2;
 	ann_leaf_search_run(&f->leaves, f->to_inspect, s->wanted);
