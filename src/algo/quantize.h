@@ -1,7 +1,7 @@
 /*
  * quantize.h
  *	  Floats as int8 with one scale: what splits, centroids and rows are in
- *	  while a tree is grown and walked.
+ *	  while a tree is grown and walked.  Long centroids are in 4 bits.
  *
  * Numbers of elements are multiples of 64, as rotated dimensions are.
  */
@@ -19,6 +19,14 @@ extern float ann_quantize(const float *x, int n, int8_t *out);
 
 /* The floats that quantised ones stand for. */
 extern void ann_dequantize(const int8_t *x, int n, float scale, float *out);
+
+/*
+ * The same in 4 bits, -7 .. 7, two to a byte, the first one in its low half; and as
+ * bytes again.  What is many times larger than the others is cut: the rounding of
+ * normally distributed floats is least so, 0.11 of their norm.
+ */
+extern float ann_quantize_4bit(const float *x, int n, uint8_t *out);
+extern void ann_unpack_4bit(const uint8_t *x, int n, int8_t *out);
 
 /* sum[i] += x[i] * scale */
 extern void ann_add_quantized(float *sum, const int8_t *x, int n, float scale);

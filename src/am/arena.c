@@ -24,7 +24,7 @@
 Size
 ann_arena_row_bytes(const AnnIndex *info)
 {
-	return info->element_size + info->tree_dim + 2 * sizeof(float) +
+	return info->element_size + info->row_dim + 2 * sizeof(float) +
 		sizeof(AnnElementRef);
 }
 
@@ -43,7 +43,7 @@ enlarge_arena(AnnArena *arena, uint32 capacity)
 {
 	arena->capacity = capacity;
 	arena->elements = enlarge(arena, arena->elements, arena->info->element_size);
-	arena->rows = enlarge(arena, arena->rows, arena->info->tree_dim);
+	arena->rows = enlarge(arena, arena->rows, arena->info->row_dim);
 	arena->scales = enlarge(arena, arena->scales, sizeof(float));
 	arena->norms2 = enlarge(arena, arena->norms2, sizeof(float));
 	arena->refs = enlarge(arena, arena->refs, sizeof(AnnElementRef));
@@ -91,7 +91,7 @@ ann_arena_free(AnnArena *arena)
 static int8 *
 row_bytes(const AnnArena *arena, uint32 row)
 {
-	return arena->rows + (Size) row * arena->info->tree_dim;
+	return arena->rows + (Size) row * arena->info->row_dim;
 }
 
 void
@@ -101,7 +101,7 @@ ann_arena_add(AnnArena *arena, const AnnElement *element,
 	uint32		row = new_row(arena);
 
 	memcpy(ann_arena_element(arena, row), element, arena->info->element_size);
-	memcpy(row_bytes(arena, row), v->row, arena->info->tree_dim);
+	memcpy(row_bytes(arena, row), v->row, arena->info->row_dim);
 	arena->scales[row] = v->scale;
 	arena->norms2[row] = (float) v->norm2;
 	ItemPointerSetInvalid(&arena->refs[row]);
@@ -113,7 +113,7 @@ ann_arena_tree_rows(const AnnArena *arena)
 	AnnTreeRows rows;
 
 	rows.data = arena->rows;
-	rows.stride = arena->info->tree_dim;
+	rows.stride = arena->info->row_dim;
 	rows.scale = arena->scales;
 	rows.count = arena->count;
 	rows.dim = arena->info->tree_dim;
@@ -231,7 +231,7 @@ ann_arena_compact(AnnArena *arena, uint32 n)
 		{
 			memcpy(ann_arena_element(arena, i), ann_arena_element(arena, row),
 				   arena->info->element_size);
-			memcpy(row_bytes(arena, i), row_bytes(arena, row), arena->info->tree_dim);
+			memcpy(row_bytes(arena, i), row_bytes(arena, row), arena->info->row_dim);
 			arena->scales[i] = arena->scales[row];
 			arena->norms2[i] = arena->norms2[row];
 			arena->refs[i] = arena->refs[row];
@@ -257,15 +257,14 @@ ann_arena_scratch(AnnArena *arena, uint32 rows)
 }
 
 /*
- * The augmentation is spread over the coordinates behind the rotated ones.
+ * The augmentation is spread over the coordinates in front of the rotated ones.
  * Where it is the largest, the others are rounded once more to the new scale.
  */
 void
 ann_arena_augment(AnnArena *arena)
 {
 	const AnnIndex *info = arena->info;
-	int			base = Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
-	int			augmented = info->tree_dim - base;
+	int			augmented = info->augmented;
 	double		max_norm = info->max_norm;
 
 	if (augmented == 0)
@@ -280,9 +279,9 @@ ann_arena_augment(AnnArena *arena)
 		CHECK_FOR_INTERRUPTS();
 		if (scale == 0)
 			continue;
-		for (int i = 0; i < base; i++)
+		for (int i = augmented; i < info->row_dim; i++)
 			bytes[i] = (int8) rintf(bytes[i] * (arena->scales[row] / scale));
-		memset(bytes + base, (int8) rintf(share / scale), augmented);
+		memset(bytes, (int8) rintf(share / scale), augmented);
 		arena->scales[row] = scale;
 	}
 }
@@ -291,7 +290,7 @@ void
 ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
 {
 	BufFileWrite(file, ann_arena_element(arena, row), arena->info->element_size);
-	BufFileWrite(file, row_bytes(arena, row), arena->info->tree_dim);
+	BufFileWrite(file, row_bytes(arena, row), arena->info->row_dim);
 	BufFileWrite(file, &arena->scales[row], sizeof(float));
 	BufFileWrite(file, &arena->norms2[row], sizeof(float));
 	BufFileWrite(file, &arena->refs[row], sizeof(AnnElementRef));
@@ -303,7 +302,7 @@ ann_arena_load(AnnArena *arena, BufFile *file)
 	uint32		row = new_row(arena);
 
 	BufFileReadExact(file, ann_arena_element(arena, row), arena->info->element_size);
-	BufFileReadExact(file, row_bytes(arena, row), arena->info->tree_dim);
+	BufFileReadExact(file, row_bytes(arena, row), arena->info->row_dim);
 	BufFileReadExact(file, &arena->scales[row], sizeof(float));
 	BufFileReadExact(file, &arena->norms2[row], sizeof(float));
 	BufFileReadExact(file, &arena->refs[row], sizeof(AnnElementRef));

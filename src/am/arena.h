@@ -29,7 +29,7 @@ typedef struct AnnArena
 	uint32		capacity;		/* of the arrays, in rows */
 	uint32		count;
 	char	   *elements;		/* AnnElement with the row's heap TID */
-	int8	   *rows;			/* as trees see the rows, tree_dim bytes */
+	int8	   *rows;			/* as trees see the rows, and more, row_dim bytes */
 	float	   *scales;			/* of the bytes */
 	float	   *norms2;			/* squared norms of the vectors */
 	AnnElementRef *refs;		/* where elements are, once written */
@@ -61,6 +61,13 @@ static inline bool
 ann_arena_is_full(const AnnArena *arena)
 {
 	return arena->count == arena->max_rows;
+}
+
+/* The rotated dimensions of a row, in bytes times its scale. */
+static inline const int8 *
+ann_arena_rotated(const AnnArena *arena, uint32 row)
+{
+	return arena->rows + (Size) row * arena->info->row_dim + arena->info->augmented;
 }
 
 /* Add a row; there must be room.  'v' is a row's (ann_tree_vector_row). */

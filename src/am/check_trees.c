@@ -375,7 +375,8 @@ static void
 check_node(TreeWalk *walk, Step *step, const AnnNode *node)
 {
 	AnnCheck   *check = walk->check;
-	float		value = node->kind == ANN_NODE_SPLIT ? node->u.split.offset : node->u.leaf.norm2;
+	float		value = node->kind == ANN_NODE_SPLIT ? node->u.split.offset :
+		node->u.leaf.norm2 + node->u.leaf.augmented;
 
 	if (node->kind != ANN_NODE_SPLIT && node->kind != ANN_NODE_LEAF)
 	{

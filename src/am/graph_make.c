@@ -28,7 +28,7 @@ ann_graph_options(const AnnIndex *info, AnnGraphOptions *options)
 	options->check = check_interrupts;
 	options->check_arg = NULL;
 
-	/* the augmentation of inner product is behind all others */
+	/* of a part of the dimensions, the augmentation would be too much */
 	if (info->meta.metric == ANN_METRIC_IP)
 		options->sketch = info->tree_dim;
 }

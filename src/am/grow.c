@@ -155,11 +155,7 @@ code_vector(Grower *g, uint32 row)
 
 	if (info->meta.scalar == ANN_SCALAR_NONE)
 	{
-		const int8 *bytes = arena->rows + (Size) row * info->tree_dim;
-		int			known = Min(info->padded, info->tree_dim);
-
-		memset(g->v->rotated, 0, sizeof(float) * info->padded);
-		ann_dequantize(bytes, Min(known, ANN_MAX_TREE_DIMENSIONS), arena->scales[row],
+		ann_dequantize(ann_arena_rotated(arena, row), info->padded, arena->scales[row],
 					   g->v->rotated);
 		g->v->norm2 = arena->norms2[row];
 		return;

@@ -8,29 +8,19 @@
 #include "am/leaf_make.h"
 
 /*
- * The centroid of the rows as the trees see them, as bytes.  Codes refer to what
- * the bytes say, so that their rounding adds no error.
+ * The centroid of the rows as the trees were grown on them.  Codes refer to what the
+ * entry says of it, so that its rounding adds no error.
  */
 void
 ann_make_entry(const AnnIndex *info, const AnnTreeRows *rows,
 			   const uint32 *order, uint32 n, AnnNode *node)
 {
-	float	   *mean = palloc0(sizeof(float) * info->tree_dim);
-	double		sum = 0;
+	float	   *mean = palloc0(sizeof(float) * info->row_dim);
 
-	memset(node, 0, info->node_size);
-	node->kind = ANN_NODE_LEAF;
 	for (uint32 i = 0; i < n; i++)
-		ann_add_quantized(mean, ann_tree_row(rows, order[i]), info->tree_dim,
+		ann_add_quantized(mean, ann_tree_row(rows, order[i]), info->row_dim,
 						  rows->scale[order[i]] / n);
-	node->scale = ann_quantize(mean, info->tree_dim, node->vector);
-	for (int i = 0; i < info->tree_dim; i++)
-	{
-		float		value = node->vector[i] * node->scale;
-
-		sum += (double) value * value;
-	}
-	node->u.leaf.norm2 = (float) sum;
+	ann_node_set_centroid(info, mean, node);
 	node->u.leaf.rows = n;
 	pfree(mean);
 }

@@ -14,7 +14,8 @@
 
 /*
  * Make the entry of a leaf, info->node_size bytes, all but which leaf it is:
- * the centroid of the rows whose numbers are in 'order', n of them.
+ * the centroid of the rows whose numbers are in 'order', n of them, which have
+ * info->row_dim bytes.
  */
 extern void ann_make_entry(const AnnIndex *info, const AnnTreeRows *rows,
 						   const uint32 *order, uint32 n, AnnNode *node);

@@ -21,32 +21,19 @@ ann_row_links_init(AnnRowLinks *links, const AnnArena *arena)
 
 	links->arena = arena;
 	links->v = ann_tree_vector_alloc(info);
-	links->vector = palloc(sizeof(float) * info->meta.dim);
 	links->node = palloc(sizeof(float) * info->padded);
 	links->residual = palloc(sizeof(float) * info->padded);
 	links->code = palloc(info->link_bytes);
 }
 
-/*
- * What the codes see of a row, to v->rotated: what the trees see, as far as that
- * goes.
- */
+/* What the codes see of a row, to v->rotated. */
 static void
 code_vector(AnnRowLinks *links, uint32 row)
 {
 	const AnnArena *arena = links->arena;
-	const AnnIndex *info = arena->info;
-	int			known = Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
 
-	if (known < info->padded && info->meta.scalar != ANN_SCALAR_NONE)
-	{
-		ann_element_floats(info, ann_arena_element(arena, row), links->vector);
-		ann_tree_vector_rotate(info, links->vector, links->v);
-		return;
-	}
-	ann_dequantize(arena->rows + (Size) row * info->tree_dim, known, arena->scales[row],
+	ann_dequantize(ann_arena_rotated(arena, row), arena->info->padded, arena->scales[row],
 				   links->v->rotated);
-	memset(links->v->rotated + known, 0, sizeof(float) * (info->padded - known));
 }
 
 void

@@ -20,7 +20,6 @@ typedef struct AnnRowLinks
 
 	/* Scratch */
 	AnnTreeVector *v;
-	float	   *vector;
 	float	   *residual;
 	uint8	   *code;
 } AnnRowLinks;

@@ -165,7 +165,7 @@ load_rows(Reshape *r, const AnnLeafId *old, int num_old)
 			return false;
 	}
 	qsort(r->refs.refs, r->refs.count, sizeof(AnnElementRef), compare_refs);
-	r->data = palloc_extended((Size) info->tree_dim * Max(r->refs.count, 1), MCXT_ALLOC_HUGE);
+	r->data = palloc_extended((Size) info->row_dim * Max(r->refs.count, 1), MCXT_ALLOC_HUGE);
 	r->scales = palloc_extended(sizeof(float) * Max(r->refs.count, 1), MCXT_ALLOC_HUGE);
 	r->row_refs = palloc_extended(sizeof(AnnElementRef) * Max(r->refs.count, 1), MCXT_ALLOC_HUGE);
 	for (uint32 i = 0; i < r->refs.count; i++)
@@ -173,12 +173,12 @@ load_rows(Reshape *r, const AnnLeafId *old, int num_old)
 		CHECK_FOR_INTERRUPTS();
 		if (!load_row(r, r->refs.refs[i]))
 			continue;
-		memcpy(r->data + (Size) n * info->tree_dim, r->v->row, info->tree_dim);
+		memcpy(r->data + (Size) n * info->row_dim, r->v->row, info->row_dim);
 		r->scales[n] = r->v->scale;
 		r->row_refs[n++] = r->refs.refs[i];
 	}
 	r->rows.data = r->data;
-	r->rows.stride = info->tree_dim;
+	r->rows.stride = info->row_dim;
 	r->rows.scale = r->scales;
 	r->rows.count = n;
 	r->rows.dim = info->tree_dim;
@@ -440,31 +440,51 @@ collect_entries(Entries *e, AnnNodeRef ref)
 	}
 }
 
+static const AnnNode *
+entry_node(const Entries *e, uint32 i)
+{
+	return (const AnnNode *) (e->nodes + (Size) i * e->at->info->node_size);
+}
+
+/* The centroids of the leaves as rows. */
+static AnnTreeRows
+centroid_rows(const Entries *e)
+{
+	const AnnIndex *info = e->at->info;
+	AnnTreeVector *v = ann_tree_vector_alloc(info);
+	int8	   *data = palloc_extended((Size) info->tree_dim * e->count, MCXT_ALLOC_HUGE);
+	float	   *scales = palloc_extended(sizeof(float) * e->count, MCXT_ALLOC_HUGE);
+
+	for (uint32 i = 0; i < e->count; i++)
+	{
+		ann_tree_vector_centroid(info, entry_node(e, i), v);
+		memcpy(data + (Size) i * info->tree_dim, v->row, info->tree_dim);
+		scales[i] = v->scale;
+	}
+	return (AnnTreeRows) {data, info->tree_dim, scales, e->count, info->tree_dim};
+}
+
 /* Grow a tree over the centroids of the leaves; returns its root. */
 static AnnNodeRef
 grow_over(const Entries *e)
 {
 	const AnnIndex *info = e->at->info;
-	const AnnNode *nodes = (const AnnNode *) e->nodes;
-	float	   *scales = palloc(sizeof(float) * e->count);
 	uint32	   *order = identity(e->count);
 	uint32	   *splits;
-	AnnTreeRows rows = {nodes->vector, info->node_size, scales, e->count, info->tree_dim};
+	AnnTreeRows rows = centroid_rows(e);
 	AnnGrowOptions options = {1, info->meta.metric == ANN_METRIC_COSINE,
 	info->meta.seed, check_interrupts, NULL};
 	AnnSplitTree *tree = palloc_extended(ann_split_tree_size(info->tree_dim, e->count),
 										 MCXT_ALLOC_HUGE);
 	AnnTreeWriter *writer = ann_tree_begin(NULL, info, e->at->number);
 
-	for (uint32 i = 0; i < e->count; i++)
-		scales[i] = ((const AnnNode *) (e->nodes + (Size) i * info->node_size))->scale;
 	ann_split_tree_grow(tree, &rows, order, e->count, &options,
 						palloc_extended(ann_tree_scratch_size(info->tree_dim, e->count),
 										MCXT_ALLOC_HUGE));
 
 	/* leaf number i of it has the row order[i], and that alone */
 	for (uint32 i = 0; i < e->count; i++)
-		ann_tree_add_leaf(writer, (const AnnNode *) (e->nodes + (Size) order[i] * info->node_size));
+		ann_tree_add_leaf(writer, entry_node(e, order[i]));
 	splits = palloc(sizeof(uint32) * Max(tree->splits, 1));
 	for (uint32 i = 0; i < tree->splits; i++)
 	{
@@ -676,7 +696,7 @@ plant(Relation index, const AnnIndex *info, uint32 number, const AnnTreeVector *
 	AnnNode    *entry = palloc(info->node_size);
 	const float scale = v->scale;
 	const uint32 order = 0;
-	AnnTreeRows rows = {v->row, info->tree_dim, &scale, 1, info->tree_dim};
+	AnnTreeRows rows = {v->row, info->row_dim, &scale, 1, info->tree_dim};
 
 	ann_make_entry(info, &rows, &order, 1, entry);
 	entry->u.leaf.rows = 0;

@@ -43,17 +43,17 @@
 #include "storage/itemptr.h"
 
 #define ANN_MAGIC			0x616e6e31	/* "ann1" */
-#define ANN_FORMAT_VERSION	2
+#define ANN_FORMAT_VERSION	3
 
 #define ANN_META_BLOCK		0
 #define ANN_DIRECTORY_BLOCK	1
 
 #define ANN_MAX_DIMENSIONS	16000
 
-/* Splits and centroids know the first so many rotated dimensions. */
-#define ANN_MAX_TREE_DIMENSIONS 4096
+/* Splits know the first so many rotated dimensions. */
+#define ANN_MAX_SPLIT_DIMENSIONS 4096
 
-/* Under inner product, behind these: what makes all norms equal. */
+/* Under inner product, in front of these: what makes all norms equal. */
 #define ANN_AUGMENTED_DIMENSIONS 64
 
 /*
@@ -262,11 +262,15 @@ typedef enum AnnNodeKind
  *	  12	 4		rows		leaf: rows in it, approximately
  *	  16	 4		first		leaf: its first page
  *	  20	 4		generation	leaf: that page's
- *	  28	 d		vector		split: the normal, all zero = flip a coin;
+ *	  24	 4		augmented	leaf: inner product: squared norm of what the trees
+ *							see of the centroid in front of its dimensions
+ *	  28	 v		vector		split: the normal, all zero = flip a coin;
  *								leaf: the centroid that its codes refer to
  *
- * d is the number of tree dimensions (ann_tree_dim), so that all slots of an
- * index have one size.
+ * The vector of a split has AnnIndex.tree_dim bytes.  That of a leaf has all rotated
+ * dimensions, in a byte each (ann_quantize), or in four bits where bytes would not fit
+ * the page (ann_quantize_4bit).  v is the larger one, so that all slots of an index
+ * have one size.
  */
 typedef struct AnnNode
 {
@@ -285,6 +289,7 @@ typedef struct AnnNode
 			uint32		rows;
 			BlockNumber first;
 			uint32		generation;
+			float4		augmented;
 		}			leaf;
 	}			u;
 	int8		vector[FLEXIBLE_ARRAY_MEMBER];
@@ -447,6 +452,7 @@ StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");
 StaticAssertDecl(offsetof(AnnChunk, version) == 56, "AnnChunk.version");
 StaticAssertDecl(sizeof(AnnNodeRef) == 8, "AnnNodeRef");
+StaticAssertDecl(offsetof(AnnNode, u.leaf.augmented) == 24, "AnnNode.u.leaf.augmented");
 StaticAssertDecl(offsetof(AnnNode, vector) == 28, "AnnNode.vector");
 StaticAssertDecl(sizeof(AnnElementRef) == 6, "AnnElementRef");
 StaticAssertDecl(sizeof(AnnLeafHeader) == 24, "AnnLeafHeader");

@@ -239,6 +239,19 @@ derive_link_sizes(AnnIndex *index)
 		(MAXALIGN(index->slot_size + ann_links_size(index, 0)) + sizeof(ItemIdData));
 }
 
+/* Splits and entries of leaves have one size, and any fits a page. */
+static void
+derive_node_size(AnnIndex *index)
+{
+	int			room = ANN_BODY_SIZE - offsetof(AnnNode, vector);
+	int			centroid;
+
+	index->centroid_bits = index->padded <= room ? 8 : 4;
+	centroid = index->padded / 8 * index->centroid_bits;
+	index->node_size = offsetof(AnnNode, vector) + Max(index->tree_dim, centroid);
+	index->nodes_per_page = ANN_BODY_SIZE / index->node_size;
+}
+
 /* All numbers that follow from index->meta. */
 static void
 derive_sizes(AnnIndex *index)
@@ -247,10 +260,10 @@ derive_sizes(AnnIndex *index)
 	Size		size;
 
 	index->padded = ann_rotation_padded(meta->dim);
-	index->tree_dim = Min(index->padded, ANN_MAX_TREE_DIMENSIONS) +
-		(meta->metric == ANN_METRIC_IP ? ANN_AUGMENTED_DIMENSIONS : 0);
-	index->node_size = offsetof(AnnNode, vector) + index->tree_dim;
-	index->nodes_per_page = ANN_BODY_SIZE / index->node_size;
+	index->augmented = meta->metric == ANN_METRIC_IP ? ANN_AUGMENTED_DIMENSIONS : 0;
+	index->tree_dim = index->augmented + Min(index->padded, ANN_MAX_SPLIT_DIMENSIONS);
+	index->row_dim = index->augmented + index->padded;
+	derive_node_size(index);
 
 	/* packed, but doubles are to be aligned */
 	size = offsetof(AnnElement, vector) + ann_scalar_bytes(meta->scalar, meta->dim);

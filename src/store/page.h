@@ -29,7 +29,10 @@ typedef struct AnnIndex
 {
 	AnnMeta		meta;
 	int			padded;			/* rotated dimensions, a multiple of 64 */
-	int			tree_dim;		/* dimensions of splits and centroids */
+	int			augmented;		/* dimensions of the augmentation, 0 if there is none */
+	int			tree_dim;		/* what splits know: it, and rotated dimensions */
+	int			row_dim;		/* of rows while a tree is grown: it, and all of these */
+	int			centroid_bits;	/* of a leaf's centroid, per dimension */
 	int			node_size;		/* of a slot of a node page */
 	int			nodes_per_page;
 	int			element_size;	/* AnnElement with its vector */

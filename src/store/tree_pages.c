@@ -16,27 +16,19 @@
 #include "store/tree_pages.h"
 #include "utils/memutils.h"
 
-/* So many coordinates share the augmentation of inner product. */
-#define AUGMENTED_COORDINATES 64
-
 /* ---- vectors ---- */
-
-/* The rotated dimensions that splits know. */
-static int
-split_dimensions(const AnnIndex *info)
-{
-	return Min(info->padded, ANN_MAX_TREE_DIMENSIONS);
-}
 
 AnnTreeVector *
 ann_tree_vector_alloc(const AnnIndex *info)
 {
 	AnnTreeVector *v = palloc0(sizeof(AnnTreeVector));
 
-	v->rotated = palloc(sizeof(float) * info->padded);
-	v->tree = palloc(sizeof(float) * info->tree_dim);
-	v->row = palloc0(info->tree_dim);
-	v->plane_memory = palloc(2 * info->tree_dim);
+	v->tree = palloc0(sizeof(float) * info->row_dim);
+	v->rotated = v->tree + info->augmented;
+	v->row = palloc0(info->row_dim);
+	v->plane_memory = palloc(2 * info->row_dim);
+	if (info->centroid_bits == 4)
+		v->centroid = palloc(info->padded);
 	return v;
 }
 
@@ -57,28 +49,46 @@ ann_tree_vector_rotate(const AnnIndex *info, const float *vector,
 	}
 }
 
-/* What the trees see; 'missing' is the square of the augmentation. */
+/* What is in front of 'rotated'; 'missing' is the square of the augmentation. */
 static void
-project(const AnnIndex *info, double missing, AnnTreeVector *result)
+augment(const AnnIndex *info, double missing, AnnTreeVector *result)
 {
-	int			dim = split_dimensions(info);
-	float		share = 0;
+	float		share = missing > 0 ? (float) sqrt(missing / ANN_AUGMENTED_DIMENSIONS) : 0;
 
-	memcpy(result->tree, result->rotated, sizeof(float) * dim);
-	if (missing > 0)
-		share = (float) sqrt(missing / AUGMENTED_COORDINATES);
-	for (int i = dim; i < info->tree_dim; i++)
+	for (int i = 0; i < info->augmented; i++)
 		result->tree[i] = share;
+}
+
+/* The planes of part of a vector. */
+static AnnPlanes
+part_of_planes(const AnnPlanes *planes, int first, int dim)
+{
+	AnnPlanes	part = *planes;
+
+	part.hi += first;
+	part.lo += first;
+	part.dim = dim;
+	return part;
 }
 
 void
 ann_tree_vector_query(const AnnIndex *info, const float *vector,
 					  AnnTreeVector *result)
 {
+	AnnPlanes	planes;
+
 	ann_tree_vector_rotate(info, vector, result);
-	project(info, 0, result);
-	ann_planes_make(&result->planes, result->tree, info->tree_dim,
-					result->plane_memory);
+	augment(info, 0, result);
+	ann_planes_make(&planes, result->tree, info->row_dim, result->plane_memory);
+	result->planes = part_of_planes(&planes, 0, info->tree_dim);
+	result->rotated_planes = part_of_planes(&planes, info->augmented, info->padded);
+}
+
+static void
+make_row(const AnnIndex *info, double missing, AnnTreeVector *result)
+{
+	augment(info, missing, result);
+	result->scale = ann_quantize(result->tree, info->row_dim, result->row);
 }
 
 /* A row that is inserted later may be longer than all rows of the build. */
@@ -86,10 +96,8 @@ void
 ann_tree_vector_project_row(const AnnIndex *info, AnnTreeVector *result)
 {
 	double		max_norm = info->max_norm;
-	double		missing = max_norm * max_norm - result->norm2;
 
-	project(info, missing, result);
-	result->scale = ann_quantize(result->tree, info->tree_dim, result->row);
+	make_row(info, max_norm * max_norm - result->norm2, result);
 }
 
 void
@@ -98,6 +106,54 @@ ann_tree_vector_row(const AnnIndex *info, const float *vector,
 {
 	ann_tree_vector_rotate(info, vector, result);
 	ann_tree_vector_project_row(info, result);
+}
+
+/* ---- centroids ---- */
+
+void
+ann_node_set_centroid(const AnnIndex *info, const float *centroid, AnnNode *node)
+{
+	const float *rotated = centroid + info->augmented;
+	float	   *stored = palloc(sizeof(float) * info->padded);
+	double		augmented = 0;
+
+	memset(node, 0, info->node_size);
+	node->kind = ANN_NODE_LEAF;
+	for (int i = 0; i < info->augmented; i++)
+		augmented += (double) centroid[i] * centroid[i];
+	node->u.leaf.augmented = (float) augmented;
+	node->scale = info->centroid_bits == 8
+		? ann_quantize(rotated, info->padded, node->vector)
+		: ann_quantize_4bit(rotated, info->padded, (uint8 *) node->vector);
+	ann_node_centre(info, node, stored);
+	node->u.leaf.norm2 = (float) ann_kernels->pair[ANN_PAIR_F32_F32].ip(stored, stored, info->padded);
+	pfree(stored);
+}
+
+/* The centroid of a leaf in bytes, which may be the node's own. */
+static const int8 *
+centroid_bytes(const AnnIndex *info, const AnnNode *node, int8 *scratch)
+{
+	if (info->centroid_bits == 8)
+		return node->vector;
+	ann_unpack_4bit((const uint8 *) node->vector, info->padded, scratch);
+	return scratch;
+}
+
+void
+ann_node_centre(const AnnIndex *info, const AnnNode *node, float *centroid)
+{
+	int8		scratch[ANN_MAX_DIMENSIONS];
+
+	ann_dequantize(centroid_bytes(info, node, scratch), info->padded, node->scale, centroid);
+}
+
+void
+ann_tree_vector_centroid(const AnnIndex *info, const AnnNode *node, AnnTreeVector *result)
+{
+	ann_node_centre(info, node, result->rotated);
+	result->norm2 = node->u.leaf.norm2;
+	make_row(info, node->u.leaf.augmented, result);
 }
 
 /* ---- reading ---- */
@@ -224,25 +280,14 @@ static void
 measure_leaf(const AnnIndex *info, const AnnTreeVector *v, const AnnNode *node,
 			 AnnLeafEntry *leaf)
 {
-	double		dot = ann_planes_dot(&v->planes, node->vector, node->scale);
+	const int8 *centroid = centroid_bytes(info, node, v->centroid);
+	double		dot = ann_planes_dot(&v->rotated_planes, centroid, node->scale);
 	double		norm2 = node->u.leaf.norm2;
 	double		code_norm2 = info->meta.metric == ANN_METRIC_COSINE ? 1 : v->norm2;
-	double		augmented = 0;
 
-	for (int i = split_dimensions(info); i < info->tree_dim; i++)
-		augmented += (double) node->vector[i] * node->vector[i];
-	augmented *= (double) node->scale * node->scale;
-	leaf->priority = (float) Max(v->planes.norm2 + norm2 - 2 * dot, 0);
-	leaf->d2 = (float) Max(code_norm2 + norm2 - augmented - 2 * dot, 0);
-}
-
-void
-ann_node_centre(const AnnIndex *info, const AnnNode *node, float *centroid)
-{
-	int			dim = split_dimensions(info);
-
-	ann_dequantize(node->vector, dim, node->scale, centroid);
-	memset(centroid + dim, 0, sizeof(float) * (info->padded - dim));
+	leaf->d2 = (float) Max(code_norm2 + norm2 - 2 * dot, 0);
+	leaf->priority = (float) Max(v->rotated_planes.norm2 + norm2 - 2 * dot, 0) +
+		node->u.leaf.augmented;
 }
 
 bool
@@ -351,8 +396,8 @@ ann_tree_begin(AnnBulk *bulk, const AnnIndex *info, uint32 chunk)
 	return writer;
 }
 
-static BuiltNode *
-add_node(AnnTreeWriter *writer, AnnNodeKind kind, const int8 *vector, float scale)
+static AnnNode *
+add_node(AnnTreeWriter *writer)
 {
 	BuiltNode  *built;
 
@@ -365,27 +410,27 @@ add_node(AnnTreeWriter *writer, AnnNodeKind kind, const int8 *vector, float scal
 	built = MemoryContextAllocZero(writer->context, offsetof(BuiltNode, node) +
 								   writer->info->node_size);
 	built->child[0] = built->child[1] = NO_NODE;
-	built->node.kind = kind;
-	built->node.scale = scale;
-	memcpy(built->node.vector, vector, writer->info->tree_dim);
 	writer->nodes[writer->count++] = built;
-	return built;
+	return &built->node;
 }
 
 uint32
 ann_tree_add_split(AnnTreeWriter *writer, const int8 *normal, float scale,
 				   float offset)
 {
-	add_node(writer, ANN_NODE_SPLIT, normal, scale)->node.u.split.offset = offset;
+	AnnNode    *node = add_node(writer);
+
+	node->kind = ANN_NODE_SPLIT;
+	node->scale = scale;
+	node->u.split.offset = offset;
+	memcpy(node->vector, normal, writer->info->tree_dim);
 	return writer->count - 1;
 }
 
 uint32
 ann_tree_add_leaf(AnnTreeWriter *writer, const AnnNode *entry)
 {
-	BuiltNode  *built = add_node(writer, ANN_NODE_LEAF, entry->vector, entry->scale);
-
-	built->node.u = entry->u;
+	memcpy(add_node(writer), entry, writer->info->node_size);
 	return writer->count - 1;
 }
 

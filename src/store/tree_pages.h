@@ -30,20 +30,22 @@ typedef struct AnnLeafEntry
  * A vector as the trees and the codes see it: under L2 less info->centre.
  *
  * Codes see 'rotated', info->padded floats: the vector (for cosine, scaled to
- * norm 1), rotated.  Trees see 'tree', info->tree_dim floats: its first
- * dimensions, followed for inner product by the augmentation, which makes all
- * rows equal in norm and is zero in a query (Bachrach et al., 2014).  A row
+ * norm 1), rotated.  In front of it is, for inner product, the augmentation, which
+ * makes all rows equal in norm and is zero in a query (Bachrach et al., 2014): that is
+ * 'tree', info->row_dim floats, of which splits know the first info->tree_dim.  A row
  * goes its way as bytes, as it did in the build; a query as two planes.
  */
 typedef struct AnnTreeVector
 {
 	double		norm2;			/* squared norm of the vector itself */
-	float	   *rotated;
+	float	   *rotated;		/* in tree */
 	float	   *tree;
 	int8	   *row;			/* a row: tree, in bytes ... */
 	float		scale;			/* ... times this */
 	int8	   *plane_memory;
-	AnnPlanes	planes;			/* a query */
+	AnnPlanes	planes;			/* a query, as splits see it ... */
+	AnnPlanes	rotated_planes; /* ... and as centroids do */
+	int8	   *centroid;		/* scratch: one of four bits, as bytes */
 } AnnTreeVector;
 
 /* Room for one; everything in the current context. */
@@ -63,6 +65,10 @@ extern void ann_tree_vector_row(const AnnIndex *info, const float *vector,
 
 /* 'row' and 'scale' anew from 'rotated' and norm2, when max_norm has changed. */
 extern void ann_tree_vector_project_row(const AnnIndex *info, AnnTreeVector *result);
+
+/* The same of the centroid of a leaf, as if it were a row. */
+extern void ann_tree_vector_centroid(const AnnIndex *info, const AnnNode *node,
+									 AnnTreeVector *result);
 
 /* The roots of a chunk's trees; returns their number. */
 extern int	ann_roots_read(Relation index, const AnnChunk *chunk,
@@ -104,9 +110,13 @@ extern int	ann_node_page_slots(Relation index, const AnnIndex *info, BlockNumber
 								uint16 *slots);
 
 /*
- * What the codes of a leaf refer to: its centroid, as padded floats (zero where
- * splits do not reach).
+ * Set the centroid of a leaf, given as info->row_dim floats: all of 'node' but which
+ * leaf it is.
  */
+extern void ann_node_set_centroid(const AnnIndex *info, const float *centroid,
+								  AnnNode *node);
+
+/* What the codes of a leaf refer to: its centroid as stored, in info->padded floats. */
 extern void ann_node_centre(const AnnIndex *info, const AnnNode *node,
 							float *centroid);
 
