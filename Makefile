@@ -20,12 +20,13 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/algo/*.c src/store/*.c src/am/*.
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -ffp-contract=off -Wshadow
 
-# Tests of annoy that are true of ann_hnsw as well, word for word, are run for both.
-BOTH = ann_hnsw_order ann_hnsw_complete ann_hnsw_input ann_hnsw_space
+# What is true of both methods is tested by one file, annoy_NAME; ann_hnsw_NAME is
+# derived from it.
+BOTH = opclass order complete input plans objects space
 
-REGRESS = install distance norm input query_types exact planner sort_column opclass options \
-	annoy_order annoy_complete annoy_input annoy_plans annoy_external annoy_objects \
-	annoy_updates annoy_empty annoy_offset annoy_space ann_hnsw ann_hnsw_external $(BOTH)
+REGRESS = install distance norm input query_types exact planner sort_column options \
+	$(BOTH:%=annoy_%) annoy_external annoy_updates annoy_empty annoy_offset \
+	$(BOTH:%=ann_hnsw_%) ann_hnsw ann_hnsw_external
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently annoy-split \
 	annoy-first-row annoy-serializable annoy-hold
@@ -63,7 +64,7 @@ all: check-includes
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
 # Derived from those of annoy.
-BOTH_FILES = $(BOTH:%=sql/%.sql) $(BOTH:%=expected/%.out)
+BOTH_FILES = $(BOTH:%=sql/ann_hnsw_%.sql) $(BOTH:%=expected/ann_hnsw_%.out)
 
 installcheck: $(BOTH_FILES)
 

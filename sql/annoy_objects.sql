@@ -60,7 +60,7 @@ SELECT check_index('items');
 ALTER TABLE items ADD PRIMARY KEY (id);
 CLUSTER items USING items_pkey;
 SELECT check_index('items');
-CREATE INDEX CONCURRENTLY items_second ON items USING annoy (vec) WITH (trees = 5, scalar = f32);
+CREATE INDEX CONCURRENTLY items_second ON items USING annoy (vec) WITH (scalar = f32);
 DROP INDEX items_vec;
 SELECT check_index('items');
 CREATE INDEX items_btree ON items (id);
@@ -70,9 +70,9 @@ SELECT count(*) FROM (SELECT * FROM items ORDER BY vec <-> '{1,2,3}' LIMIT 5) s;
 INSERT INTO items SELECT * FROM source;
 SELECT check_index('items');
 ALTER TABLE items ALTER vec TYPE double precision[];
-ALTER INDEX items_second SET (trees = 3);
+ALTER INDEX items_second SET (scalar = f64);
 REINDEX INDEX items_second;
-SELECT method, metric, type, dimensions, scalar, rows, trees FROM ann_index_info('items_second');
+SELECT method = 'annoy' AS method, metric, type, dimensions, scalar, rows FROM ann_index_info('items_second');
 DROP INDEX items_second;
 ALTER TABLE items ALTER vec TYPE double precision[];
 CREATE INDEX items_double ON items USING annoy (vec);
@@ -172,14 +172,14 @@ CREATE TABLE items (LIKE source);
 INSERT INTO items SELECT * FROM source;
 INSERT INTO items SELECT id + 2000, vec FROM source;
 INSERT INTO items VALUES (0, NULL);
-CREATE INDEX items_vec ON items USING annoy (vec real_cosine_ops) WITH (trees = 4, scalar = i8);
+CREATE INDEX items_vec ON items USING annoy (vec real_cosine_ops) WITH (scalar = i8);
 CREATE INDEX items_empty ON items USING annoy (vec) WHERE id < 0;
 CREATE INDEX items_id ON items (id);
-SELECT method, metric, type, dimensions, scalar, code_bits, rows, chunks, trees,
+SELECT method = 'annoy' AS method, metric, type, dimensions, scalar, code_bits, rows, chunks,
 	pages = node_pages + leaf_pages + element_pages + other_pages + free_pages AS all_pages,
 	pages = pg_relation_size('items_vec') / current_setting('block_size')::integer AS size,
 	free_pages, format_version, simd = ann_simd() AS simd FROM ann_index_info('items_vec');
-SELECT method, metric, type, dimensions, scalar, code_bits, rows, chunks, trees, pages, free_pages FROM ann_index_info('items_empty');
+SELECT method = 'annoy' AS method, metric, type, dimensions, scalar, code_bits, rows, chunks, pages, free_pages FROM ann_index_info('items_empty');
 SELECT chunk, first_heap_block, last_heap_block, rows, dead, leaf_capacity > 0 AS leaf_capacity FROM ann_chunks('items_vec');
 SELECT chunk, first_heap_block, last_heap_block, rows, dead FROM ann_chunks('items_empty');
 SELECT * FROM ann_index_info('items_id');
@@ -200,7 +200,7 @@ RESET ROLE;
 REVOKE ALL ON items FROM regress_ann_nobody;
 DROP ROLE regress_ann_nobody;
 SELECT count(*), bool_and(amvalidate(c.oid)) FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod WHERE amname = 'annoy';
-SELECT amname, pg_indexam_has_property(oid, 'can_order') AS can_order, pg_indexam_has_property(oid, 'can_unique') AS can_unique,
+SELECT pg_indexam_has_property(oid, 'can_order') AS can_order, pg_indexam_has_property(oid, 'can_unique') AS can_unique,
 	pg_indexam_has_property(oid, 'can_multi_col') AS can_multi_col FROM pg_am WHERE amname = 'annoy';
 SELECT pg_index_column_has_property('items_vec', 1, 'distance_orderable') AS distance_orderable,
 	pg_index_column_has_property('items_vec', 1, 'orderable') AS orderable,
