@@ -111,4 +111,16 @@ SELECT count(*) FROM ann_check('rows_many', true);
 SET ann.ef_search = 1;
 DROP INDEX rows_many;
 SELECT count(*) FROM (SELECT id FROM rows ORDER BY vec <-> '{1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}' LIMIT 500) n;
+
+-- an expression that has come to mean something else: other lengths are no neighbours
+CREATE FUNCTION shape(id int) RETURNS real[] IMMUTABLE LANGUAGE sql AS 'SELECT ARRAY[id, id % 7, 1]::real[]';
+CREATE TABLE shapes AS SELECT generate_series(1, 200) AS id;
+CREATE INDEX shapes_vec ON shapes USING ann_hnsw (shape(id)) WITH (scalar = none);
+CREATE OR REPLACE FUNCTION shape(id int) RETURNS real[] IMMUTABLE LANGUAGE sql AS
+	'SELECT CASE WHEN id % 2 = 0 THEN array_fill(id::real, ARRAY[500]) ELSE ARRAY[id, id % 7, 1]::real[] END';
+INSERT INTO shapes SELECT i FROM generate_series(201, 301, 2) i;
+DELETE FROM shapes WHERE id % 10 = 1;
+VACUUM shapes;
+INSERT INTO shapes SELECT i FROM generate_series(303, 401, 2) i;
+SELECT count(*) FROM ann_check('shapes_vec');
 DROP SCHEMA graph CASCADE;

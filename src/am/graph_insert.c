@@ -189,7 +189,8 @@ visited(AnnElementRef ref, void *state)
 	float	   *floats;
 	const float *found;
 
-	if (g->heap == NULL || !ann_heap_source_vector(g->heap, &g->tid, &vector))
+	if (g->heap == NULL || !ann_heap_source_vector(g->heap, &g->tid, &vector) ||
+		vector.dim != (int) info->meta.dim)
 		return;
 	floats = palloc(sizeof(float) * info->meta.dim);
 	found = ann_source_floats(&vector, info->centre, floats);
@@ -601,7 +602,8 @@ ann_node_vector(AnnNodeReader *reader, AnnElementRef ref, AnnTreeVector *result,
 	if (info->meta.scalar == ANN_SCALAR_NONE)
 	{
 		if (reader->heap == NULL || !ItemPointerIsValid(&reader->tid) ||
-			!ann_heap_source_vector(reader->heap, &reader->tid, &vector))
+			!ann_heap_source_vector(reader->heap, &reader->tid, &vector) ||
+			vector.dim != (int) info->meta.dim)
 			return false;
 		floats = ann_source_floats(&vector, info->centre, reader->floats);
 	}
