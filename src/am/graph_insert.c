@@ -278,6 +278,23 @@ choose_neighbours(GraphInsert *g)
 	pfree(kept);
 }
 
+/*
+ * A neighbour may have gone since it was visited, and the new node be in its place:
+ * then it is none.
+ */
+static void
+forget_neighbour(GraphInsert *g, AnnElementRef x)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < g->neighbours; i++)
+	{
+		if (!ann_same_tid(&g->candidates[i].ref, &x))
+			g->candidates[kept++] = g->candidates[i];
+	}
+	g->neighbours = kept;
+}
+
 /* The record of the new node. */
 static AnnElementRef
 add_node(GraphInsert *g)
@@ -529,6 +546,7 @@ ann_graph_insert(const AnnReshape *at, const AnnElement *element,
 		return false;
 	choose_neighbours(&g);
 	*ref = add_node(&g);
+	forget_neighbour(&g, *ref);
 	*alone = !link_neighbours(&g, *ref);
 	return true;
 }

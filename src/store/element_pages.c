@@ -414,11 +414,31 @@ find_room(Relation index, const AnnIndex *info, uint32 chunk, Size size,
 }
 
 /*
+ * A node that was to be linked to may have gone, and the new one have come to its
+ * place: that is not to link to itself.
+ */
+static void
+remove_own_link(const AnnIndex *info, AnnElement *record, BlockNumber block, int slot)
+{
+	AnnLinks   *links = ann_record_links(info, record);
+	bool		gone[ANN_MAX_LINKS + ANN_LINK_STEP] = {false};
+	AnnElementRef ref;
+	int			i;
+
+	ItemPointerSet(&ref, block, (OffsetNumber) (slot + 1));
+	i = ann_links_find(links, ref);
+	if (i < 0)
+		return;
+	gone[i] = true;
+	ann_links_remove(info, links, gone);
+}
+
+/*
  * Write an element, or what fits its page, which has room.  Its version is another
  * one than that of whatever was there before.  Returns the slot.
  */
 static int
-write_slot(const AnnIndex *info, Page page, const AnnElement *element,
+write_slot(const AnnIndex *info, Page page, BlockNumber block, const AnnElement *element,
 		   const AnnLinks *links)
 {
 	uint32		version = ANN_PAGE_TAIL(page)->generation;
@@ -445,6 +465,8 @@ write_slot(const AnnIndex *info, Page page, const AnnElement *element,
 			ann_page_set_used(page, (slot + 1) * info->slot_size);
 		memcpy(place, element, info->slot_size);
 	}
+	else
+		remove_own_link(info, place, block, slot);
 	place->state = (uint8) (version & ANN_ELEMENT_VERSION);
 	return slot;
 }
@@ -483,7 +505,7 @@ add_short(Relation index, const AnnIndex *info, uint32 chunk,
 		block = BufferGetBlockNumber(buffer);
 		page = ann_edit_add(&edit, buffer);
 	}
-	slot = write_slot(info, page, element, links);
+	slot = write_slot(info, page, block, element, links);
 	has_more = has_room(info, page, chunk, size);
 	room = mapped_room(info, page, has_more ? 0 : -1);
 	ann_edit_commit(&edit);
@@ -526,7 +548,7 @@ add_long(Relation index, const AnnIndex *info, uint32 chunk,
 		else
 		{
 			page = new_page(&edit, info, chunk, &block);
-			write_slot(info, page, element, links);
+			write_slot(info, page, block, element, links);
 		}
 		ANN_PAGE_TAIL(page)->next = next;
 		ann_edit_commit(&edit);
