@@ -36,8 +36,7 @@ END $$;
 CREATE FUNCTION at_least(value float8, floor float8) RETURNS text LANGUAGE sql AS
 $$ SELECT CASE WHEN value >= floor THEN 'good' ELSE value || ' is below ' || floor END $$;
 
--- builds: all ways of storing, all distances
-SET ann.ef_search = 100;
+-- builds: all ways of storing, all distances, at the default setting
 CREATE FUNCTION recalls(opclass text, operator text, floor float8) RETURNS TABLE (scalar text, recall text, problems bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -87,7 +86,7 @@ SELECT pg_relation_size('half_vec') <= 1.1 * :before AS reused;
 SELECT code, count(*) FROM ann_check('half_vec', true) GROUP BY 1;
 
 -- a thousand copies of one row among others
-SET ann.ef_search = 200;
+SET ann.ef_search = 100;
 CREATE TABLE copies AS SELECT * FROM rows WHERE id <= 3000;
 INSERT INTO copies SELECT 10000 + i, vec FROM rows, generate_series(1, 1000) i WHERE id = 77;
 CREATE INDEX copies_vec ON copies USING ann_hnsw (vec);
@@ -95,6 +94,7 @@ INSERT INTO copies SELECT 20000 + i, vec FROM rows, generate_series(1, 1000) i W
 SELECT at_least(recall('copies', '<->'), 0.99) AS copies;
 SELECT code, count(*) FROM ann_check('copies_vec', true) GROUP BY 1;
 
+RESET ann.ef_search;
 -- a hundred clusters far from one another
 CREATE TABLE islands AS SELECT r.id, (SELECT array_agg((x / 50 + 10 * (hashint8(r.id % 100 * 31 + o) % 1000) / 1000.0)::real ORDER BY o)
 	FROM unnest(r.vec) WITH ORDINALITY u(x, o)) AS vec FROM rows r;
@@ -102,8 +102,28 @@ TRUNCATE queries;
 INSERT INTO queries SELECT id, (SELECT array_agg(x + 0.001 * sin(o)::real ORDER BY o) FROM unnest(vec) WITH ORDINALITY u(x, o))
 	FROM islands WHERE id <= 100;
 CREATE INDEX islands_vec ON islands USING ann_hnsw (vec);
-SELECT at_least(recall('islands', '<->'), 0.95) AS islands;
+SELECT at_least(recall('islands', '<->'), 0.99) AS islands;
 SELECT code, count(*) FROM ann_check('islands_vec', true) GROUP BY 1;
+
+-- four hundred small ones, from the beginning and one row after another
+CREATE TABLE specks AS SELECT row_number() OVER () AS id,
+	(SELECT array_agg((10 * sin(i % 400 * 31 + o * o) + random() - 0.5)::real ORDER BY o) FROM generate_series(1, 24 + 0 * i) o) AS vec
+FROM generate_series(1, 6000) i;
+CREATE TABLE late (LIKE specks);
+CREATE INDEX late_vec ON late USING ann_hnsw (vec);
+INSERT INTO late SELECT * FROM specks ORDER BY hashint8(id);
+CREATE INDEX specks_vec ON specks USING ann_hnsw (vec);
+TRUNCATE queries;
+INSERT INTO queries SELECT id, vec FROM specks WHERE id % 30 = 1;
+SELECT at_least(recall('specks', '<->'), 0.99) AS specks, at_least(recall('late', '<->'), 0.97) AS late;
+
+-- one row beside which the distances of the others are nothing
+CREATE TABLE giant AS SELECT i AS id, ARRAY[5e5 + random(), 4.6e6 + random(), 150 + random()]::real[] AS vec FROM generate_series(1, 5000) i;
+INSERT INTO giant VALUES (5001, '{1e30,1,1}');
+CREATE INDEX giant_vec ON giant USING ann_hnsw (vec);
+TRUNCATE queries;
+INSERT INTO queries SELECT id, vec FROM giant WHERE id % 100 = 1;
+SELECT at_least(recall('giant', '<->'), 0.99) AS giant;
 
 -- many links; and a LIMIT above ef_search
 CREATE INDEX rows_many ON rows USING ann_hnsw (vec) WITH (m = 100, ef_construction = 200);

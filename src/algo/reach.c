@@ -20,9 +20,12 @@
 /* Candidates that may take an unreached node in. */
 #define REACH_BREADTH 16
 
-/* Each so manieth node is searched for, with so many candidates. */
-#define NAVIGATE_EVERY 8
-#define NAVIGATE_BREADTH 10
+/*
+ * A node is near an entry whose squared distance from it is no more times that of its
+ * neighbour of this rank (or its last one).
+ */
+#define NEAR 9
+#define NEAR_RANK 4
 
 /* Nodes that are worked on between two checks for interrupts. */
 #define NODES_PER_CHECK 64
@@ -44,6 +47,120 @@ ann_entries_draw(AnnEntries *entries, uint32_t nodes, uint64_t seed)
 	{
 		if (ann_random_below(&random, nodes - i) < wanted - entries->count)
 			entries->nodes[entries->count++] = i;
+	}
+}
+
+static inline void
+check_at(const AnnGraphOptions *options, uint32_t i)
+{
+	if (i % NODES_PER_CHECK == 0 && options->check != NULL)
+		options->check(options->check_arg);
+}
+
+/*
+ * Entries
+ */
+
+typedef struct Regions
+{
+	const AnnGraph *graph;
+	const AnnGraphRows *rows;
+	const AnnGraphOptions *options;
+	uint32_t   *entry;			/* that a node is near; NO_NODE: none is known */
+	uint32_t   *queue;
+} Regions;
+
+size_t
+ann_entries_scratch_size(uint32_t nodes)
+{
+	return 2 * ann_scratch_bytes(sizeof(uint32_t) * (size_t) nodes);
+}
+
+/*
+ * Is a node near an entry?  Rows that are nearer to one another than bytes can tell
+ * are so in any case.
+ */
+static bool
+is_near(const Regions *regions, uint32_t node, uint32_t entry)
+{
+	const AnnGraphRows *rows = regions->rows;
+	uint32_t	degree = regions->graph->degrees[node];
+	float		scale = rows->rows.scale[node];
+	float		usual = scale * scale * (float) rows->rows.dim / 6;
+	float		d = ann_graph_distance(rows, node, entry);
+
+	if (d <= NEAR * usual || degree == 0)
+		return degree > 0;
+	return d <= NEAR * ann_graph_distance(rows, node, ann_graph_links(regions->graph, node)
+										  [degree > NEAR_RANK ? NEAR_RANK : degree - 1]);
+}
+
+/* From a node that is near an entry, go on to others that are. */
+static void
+flood(Regions *regions, uint32_t node, uint32_t entry)
+{
+	uint32_t	head = 0;
+	uint32_t	tail = 0;
+
+	regions->entry[node] = entry;
+	regions->queue[tail++] = node;
+	while (head < tail)
+	{
+		uint32_t	from = regions->queue[head];
+		const uint32_t *links = ann_graph_links(regions->graph, from);
+
+		check_at(regions->options, head++);
+		for (uint32_t i = 0; i < regions->graph->degrees[from]; i++)
+		{
+			if (regions->entry[links[i]] != NO_NODE || !is_near(regions, links[i], entry))
+				continue;
+			regions->entry[links[i]] = entry;
+			regions->queue[tail++] = links[i];
+		}
+	}
+}
+
+/* An entry that the node is near, by what is known of its neighbours; or NO_NODE. */
+static uint32_t
+entry_of_neighbours(const Regions *regions, uint32_t node)
+{
+	const uint32_t *links = ann_graph_links(regions->graph, node);
+
+	for (uint32_t i = 0; i < regions->graph->degrees[node]; i++)
+	{
+		uint32_t	entry = regions->entry[links[i]];
+
+		if (entry != NO_NODE && is_near(regions, node, entry))
+			return entry;
+	}
+	return NO_NODE;
+}
+
+void
+ann_entries_complete(AnnEntries *entries, const AnnGraph *graph, const AnnGraphRows *rows,
+					 const AnnGraphOptions *options, void *scratch)
+{
+	size_t		bytes = sizeof(uint32_t) * (size_t) graph->count;
+	Regions		regions = {.graph = graph, .rows = rows, .options = options};
+	char	   *block = scratch;
+	uint32_t	drawn = entries->count;
+
+	regions.entry = ann_scratch_take(&block, bytes);
+	regions.queue = ann_scratch_take(&block, bytes);
+	memset(regions.entry, 0xff, bytes);	/* NO_NODE */
+	for (uint32_t i = 0; i < drawn; i++)
+		flood(&regions, entries->nodes[i], entries->nodes[i]);
+	for (uint32_t node = 0; node < graph->count; node++)
+	{
+		uint32_t	entry;
+
+		check_at(options, node);
+		if (regions.entry[node] != NO_NODE)
+			continue;
+		entry = entry_of_neighbours(&regions, node);
+		if (entry == NO_NODE)
+			entries->nodes[entries->count++] = entry = node;
+		flood(&regions, node, entry);
 	}
 }
 
@@ -207,13 +324,6 @@ ann_reach_scratch_size(const AnnGraph *graph)
 		ann_walk_size(graph, REACH_BREADTH);
 }
 
-static inline void
-check_at(const AnnGraphOptions *options, uint32_t i)
-{
-	if (i % NODES_PER_CHECK == 0 && options->check != NULL)
-		options->check(options->check_arg);
-}
-
 static void
 reached(Reach *reach, uint32_t node, uint32_t parent)
 {
@@ -334,35 +444,5 @@ ann_graph_make_reachable(AnnGraph *graph, const AnnGraphRows *rows,
 			reached(&reach, node, node);
 		}
 		go_on(&reach);
-	}
-}
-
-void
-ann_graph_make_navigable(const AnnGraph *graph, const AnnGraphRows *rows,
-						 AnnEntries *entries, const AnnGraphOptions *options,
-						 void *scratch)
-{
-	const int8_t *row[ANN_WALK_QUERIES];
-	float		scale[ANN_WALK_QUERIES];
-	float		norm2[ANN_WALK_QUERIES];
-	AnnTile		queries = {row, scale, norm2, 0};
-	uint32_t	node = 0;
-	AnnWalk		walk;
-
-	ann_walk_init(&walk, graph, rows, NAVIGATE_BREADTH, scratch);
-	while (node < graph->count)
-	{
-		uint32_t	first = node;
-
-		check_at(options, 0);
-		for (queries.n = 0; queries.n < ANN_WALK_QUERIES && node < graph->count; node += NAVIGATE_EVERY)
-			ann_tile_add_row(&queries, rows, node);
-		ann_walk_start(&walk, &queries, entries);
-		for (uint32_t q = 0; q < queries.n; q++)
-		{
-			ann_walk_search(&walk, &queries, q);
-			if (ann_candidate_distance(walk.candidates[q][0]) > 0)
-				entries->nodes[entries->count++] = first + q * NAVIGATE_EVERY;
-		}
 	}
 }

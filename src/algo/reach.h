@@ -22,6 +22,19 @@ typedef struct AnnEntries
 /* Draw entries out of so many nodes, in ascending order; one at least, if any. */
 extern void ann_entries_draw(AnnEntries *entries, uint32_t nodes, uint64_t seed);
 
+/* Bytes of scratch memory to complete them. */
+extern size_t ann_entries_scratch_size(uint32_t nodes);
+
+/*
+ * Let there be entries wherever there are rows, whatever their density: a node that
+ * is far from all of them, compared with its own neighbours, becomes one.  So each
+ * of the clusters has one that no path of the graph leads into, and searches would
+ * miss, unless it begins there.
+ */
+extern void ann_entries_complete(AnnEntries *entries, const AnnGraph *graph,
+								 const AnnGraphRows *rows,
+								 const AnnGraphOptions *options, void *scratch);
+
 /* Searches that are started together, since that is cheaper. */
 #define ANN_WALK_QUERIES ANN_TILE_ROWS
 
@@ -73,7 +86,7 @@ extern void ann_walk_start(AnnWalk *walk, const AnnTile *queries,
 						   const AnnEntries *entries);
 extern void ann_walk_search(AnnWalk *walk, const AnnTile *queries, uint32_t query);
 
-/* Bytes of scratch memory to make a graph reachable and navigable. */
+/* Bytes of scratch memory to make a graph reachable. */
 extern size_t ann_reach_scratch_size(const AnnGraph *graph);
 
 /*
@@ -81,14 +94,6 @@ extern size_t ann_reach_scratch_size(const AnnGraph *graph);
  * entries.  Where no edge can be spared, the node becomes an entry.
  */
 extern void ann_graph_make_reachable(AnnGraph *graph, const AnnGraphRows *rows,
-									 AnnEntries *entries,
-									 const AnnGraphOptions *options, void *scratch);
-
-/*
- * Reachable is not yet findable: search for a part of the nodes, and make an
- * entry of each that is not found.
- */
-extern void ann_graph_make_navigable(const AnnGraph *graph, const AnnGraphRows *rows,
 									 AnnEntries *entries,
 									 const AnnGraphOptions *options, void *scratch);
 

@@ -5,12 +5,19 @@
 #include "algo/tile.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "algo/tile_isa.h"
 #include "algo/vec4.h"
 
 /* Rows whose products are in work between two conversions. */
 #define CHUNK 64
+
+/*
+ * The largest scale, in units.  Distances of rows that have it are still finite, in
+ * as many dimensions as there may be.
+ */
+#define MAX_SCALE 1e13f
 
 void
 ann_tile_plain(const int8_t *const a[4], const int8_t *const *b, uint32_t n,
@@ -29,14 +36,31 @@ ann_tile_plain(const int8_t *const a[4], const int8_t *const *b, uint32_t n,
 	}
 }
 
+static int
+compare_scales(const void *a, const void *b)
+{
+	float		x = *(const float *) a;
+	float		y = *(const float *) b;
+
+	return (x > y) - (x < y);
+}
+
 float
 ann_graph_unit(const AnnTreeRows *rows)
 {
-	float		unit = 0;
+	uint64_t	wanted = rows->count < ANN_UNIT_SAMPLE ? rows->count : ANN_UNIT_SAMPLE;
+	float		scale[ANN_UNIT_SAMPLE];
+	uint32_t	n = 0;
 
-	for (uint32_t i = 0; i < rows->count; i++)
-		unit = rows->scale[i] > unit ? rows->scale[i] : unit;
-	return unit;
+	for (uint64_t i = 0; i < wanted; i++)
+	{
+		scale[n] = rows->scale[i * rows->count / wanted];
+		n += scale[n] > 0;
+	}
+	if (n == 0)
+		return 0;
+	qsort(scale, n, sizeof(float), compare_scales);
+	return scale[n / 2];
 }
 
 /*
@@ -61,7 +85,10 @@ ann_graph_rows_init(AnnGraphRows *graph_rows, const AnnTreeRows *rows, float uni
 					float *scale, float *norm2)
 {
 	for (uint32_t i = 0; i < rows->count; i++)
+	{
 		scale[i] = unit > 0 ? rows->scale[i] / unit : 0;
+		scale[i] = scale[i] < MAX_SCALE ? scale[i] : MAX_SCALE;
+	}
 	graph_rows->rows = *rows;
 	graph_rows->rows.scale = scale;
 	graph_rows->norm2 = norm2;

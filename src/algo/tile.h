@@ -9,9 +9,9 @@
  *		d(a, b) = max(0, |a|^2 + |b|^2 - 2 scale_a scale_b <a, b>)
  *
  * computed in floats, in one way everywhere: the same two rows have the same
- * distance, in either order and on every processor.  Scales are in units of
- * the largest one, so that nothing overflows, whatever the rows are; distances
- * are in units of its square.
+ * distance, in either order and on every processor.  Scales are in units of a
+ * usual one, and distances in units of its square, so that neither the squares
+ * of most rows vanish nor those of any overflow, whatever the rows are.
  */
 #ifndef ANN_TILE_H
 #define ANN_TILE_H
@@ -25,16 +25,23 @@
 /* All rows that a graph is made of. */
 typedef struct AnnGraphRows
 {
-	AnnTreeRows rows;			/* scales in units of the largest */
+	AnnTreeRows rows;			/* scales in units of a usual one */
 	const float *norm2;			/* squared norm of each row */
 } AnnGraphRows;
 
-/* The largest scale of all rows; 0 of none. */
+/* Of more rows, so many tell what is usual. */
+#define ANN_UNIT_SAMPLE 1024
+
+/*
+ * A usual scale: the median of those that are not 0, of all rows or a sample; 0
+ * if there is none.
+ */
 extern float ann_graph_unit(const AnnTreeRows *rows);
 
 /*
- * Make 'graph_rows' of 'rows', whose scales are not above 'unit'.  'scale' and
- * 'norm2' get a value for each row, and stay in use with the rows.
+ * Make 'graph_rows' of 'rows', with scales in units of 'unit'; extremely large
+ * ones become smaller.  'scale' and 'norm2' get a value for each row, and stay in
+ * use with the rows.
  */
 extern void ann_graph_rows_init(AnnGraphRows *graph_rows, const AnnTreeRows *rows,
 								float unit, float *scale, float *norm2);

@@ -141,9 +141,10 @@ ann_graph_choose(AnnGraphMaker *maker)
 
 	maker->entries.nodes = allocate(maker, sizeof(uint32) * n);
 	ann_entries_draw(&maker->entries, n, options->seed);
-	scratch = allocate(maker, ann_reach_scratch_size(&maker->graph));
+	scratch = allocate(maker, Max(ann_reach_scratch_size(&maker->graph),
+								  ann_entries_scratch_size(n)));
+	ann_entries_complete(&maker->entries, &maker->graph, &maker->sketch, options, scratch);
 	ann_graph_make_reachable(&maker->graph, &maker->rows, &maker->entries, options, scratch);
-	ann_graph_make_navigable(&maker->graph, &maker->sketch, &maker->entries, options, scratch);
 	pfree(scratch);
 }
 

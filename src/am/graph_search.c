@@ -45,15 +45,27 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	ann_seen_init(&search->met, palloc(sizeof(uint64) * 1024), 1024);
 }
 
+/* A node counts once, with the first distance that is known. */
+static void
+count_node(AnnGraphSearch *s, AnnCodeDistance d2, uint64 key)
+{
+	if (ann_note_seen(&s->met, key))
+		ann_threshold_offer(&s->nearest, d2);
+}
+
 /*
  * A node that is met: it waits in the pool if its estimate is good enough, several
- * times if it is met again.  It counts once.
+ * times if it is met again.  One of which nothing is known is visited in any case,
+ * and counts then.
  */
 static void
 meet(AnnGraphSearch *s, AnnCodeDistance estimate, uint64 key)
 {
 	if (isnan(estimate))
-		estimate = -FLT_MAX;
+	{
+		ann_heap_push(&s->pool, -FLT_MAX, key);
+		return;
+	}
 	if (estimate > ann_threshold_get(&s->nearest))
 	{
 		AnnFrontier *rejected = &s->rejected;
@@ -64,8 +76,7 @@ meet(AnnGraphSearch *s, AnnCodeDistance estimate, uint64 key)
 		return;
 	}
 	ann_heap_push(&s->pool, estimate, key);
-	if (ann_note_seen(&s->met, key))
-		ann_threshold_offer(&s->nearest, estimate);
+	count_node(s, estimate, key);
 }
 
 /* ---- the pool ---- */
@@ -96,7 +107,11 @@ meet_rejected(AnnGraphSearch *s)
 	pfree(old.entries);
 }
 
-/* The nodes to begin at; once they are used up, there may be more. */
+/*
+ * The nodes to begin at; once they are used up, there may be more.  Their codes are
+ * of residuals much longer than those of links, and tell less: enough to begin with,
+ * but they count by what a visit tells.
+ */
 static void
 meet_entries(AnnGraphSearch *s)
 {
@@ -107,7 +122,7 @@ meet_entries(AnnGraphSearch *s)
 	rows = Max(Max(rows, MIN_INSPECTED), 2 * entries->inspected);
 	ann_leaf_search_run(entries, rows, BEGUN_AT);
 	while (ann_frontier_pop(&entries->candidates, &next))
-		meet(s, next.cost, next.item);
+		ann_heap_push(&s->pool, next.cost, next.item);
 }
 
 /* ---- visits ---- */
@@ -138,6 +153,7 @@ visit_record(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 	AnnGraphSearch *s = state;
 	float		d2 = s->visit(ref, record, links, s->estimate, s->state);
 
+	count_node(s, d2, ann_element_key(ref));
 	s->counts = !ann_record_is_dead(record);
 	if (s->info->meta.metric == ANN_METRIC_IP)
 		d2 += links->norm2;

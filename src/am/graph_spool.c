@@ -120,7 +120,7 @@ typedef struct Spool
 	uint32		part_rows;		/* of a part, at most */
 	uint32		leaders_per_part;
 	Size		link_size;		/* of a SpoolLink with its code */
-	float		unit;			/* the largest scale of all rows */
+	float		unit;			/* a usual scale of rows */
 
 	/* Known when all has been divided */
 	AnnTile		leaders;
@@ -195,23 +195,18 @@ save_row(Spool *s, uint32 row, RowFile *to)
 	to->rows++;
 }
 
-/* Scales are in units of the largest one, from now on. */
+/* Scales are in units of a usual one, from now on. */
 static void
 find_unit(Spool *s, const RowFile *from)
 {
-	float		unit = 0;
+	AnnTreeRows rows;
 
-	s->unit = 1;
-	ann_file_rewind(from->file);
-	for (uint64 at = 0; at < from->rows; at += BATCH)
-	{
-		AnnTreeRows rows;
-
-		load_batch(s, from, (uint32) Min(from->rows - at, BATCH));
-		rows = ann_arena_tree_rows(s->arena);
-		unit = Max(unit, ann_graph_unit(&rows));
-	}
-	s->unit = unit;
+	ann_arena_load_sample(s->arena, from->file, from->rows,
+						  Min(ANN_UNIT_SAMPLE, s->arena->max_rows - 1), s->options.seed);
+	if (from->raw)
+		ann_arena_augment(s->arena);
+	rows = ann_arena_tree_rows(s->arena);
+	s->unit = ann_graph_unit(&rows);
 }
 
 /* ---- leaders ---- */

@@ -175,12 +175,16 @@ test_distances(const Data *data)
 	ok(same, "%s: distances are what they should be", data->name);
 }
 
-/* Rows whose squares no float could hold, beside others that vanish. */
+/*
+ * Rows whose squares no float could hold, beside others that vanish; and usual rows
+ * beside one that is larger than any two of them are different.
+ */
 static void
 test_extremes(void)
 {
 	static int8_t bytes[4 * 64];
 	static const float scales[4] = {2e36f, 1e36f, 1e-30f, 0};
+	static const float one_huge[4] = {1e36f, 1, 1, 2};
 	AnnTreeRows rows = {bytes, 64, scales, 4, 64};
 	AnnGraphRows graph_rows;
 	float		scale[4];
@@ -189,9 +193,15 @@ test_extremes(void)
 
 	memset(bytes, 127, sizeof(bytes));
 	ann_graph_rows_init(&graph_rows, &rows, ann_graph_unit(&rows), scale, norm2);
-	ok(ann_graph_distance(&graph_rows, 0, 1) == 127 * 127 * 64 / 4.0f &&
-	   ann_graph_distance(&graph_rows, 0, 2) == 127 * 127 * 64 &&
+	ok(ann_graph_distance(&graph_rows, 0, 1) == 127 * 127 * 64 &&
+	   ann_graph_distance(&graph_rows, 0, 2) == 127 * 127 * 64 * 4.0f &&
 	   ann_graph_distance(&graph_rows, 2, 3) == 0, "distances do not overflow");
+	rows.scale = one_huge;
+	ann_graph_rows_init(&graph_rows, &rows, ann_graph_unit(&rows), scale, norm2);
+	ok(ann_graph_distance(&graph_rows, 1, 2) == 0 &&
+	   ann_graph_distance(&graph_rows, 2, 3) == 127 * 127 * 64 / 4.0f &&
+	   ann_graph_distance(&graph_rows, 0, 1) > 1e20f &&
+	   isfinite(ann_graph_distance(&graph_rows, 0, 1)), "a huge row does no harm to others");
 	for (int round = 0; round < 1000; round++)
 	{
 		const float nearly[4] = {1, 0.99999994f, 0.9999999f, 0.9999998f};
@@ -317,11 +327,13 @@ build_lists(const Data *data, const AnnGraphOptions *options)
 static void
 finish(Build *build)
 {
-	void	   *scratch = malloc(ann_reach_scratch_size(&build->graph));
+	void	   *scratch = malloc(ann_entries_scratch_size(build->graph.count));
 
+	ann_entries_complete(&build->entries, &build->graph, &build->sketch, &build->options,
+						 scratch);
+	free(scratch);
+	scratch = malloc(ann_reach_scratch_size(&build->graph));
 	ann_graph_make_reachable(&build->graph, build->rows, &build->entries,
-							 &build->options, scratch);
-	ann_graph_make_navigable(&build->graph, &build->sketch, &build->entries,
 							 &build->options, scratch);
 	free(scratch);
 }
