@@ -21,6 +21,9 @@
 #include "store/element.h"
 #include "utils/memutils.h"
 
+/* So often rows are brought after from the table, while others append more. */
+#define MAX_CATCHES 10
+
 /* Splits of the way to a leaf, beyond those of a tree twice as deep as need be. */
 #define SPARE_DEPTH 24
 
@@ -69,18 +72,24 @@ compare_refs(const void *a, const void *b)
 	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
 }
 
+/* Make room for so many more. */
+static void
+reserve_refs(RefArray *array, uint32 n)
+{
+	if (array->count + n <= array->capacity)
+		return;
+	array->capacity = Max(Max(array->capacity * 2, array->count + n), 256);
+	array->refs = array->refs == NULL
+		? palloc(sizeof(AnnElementRef) * array->capacity)
+		: repalloc_huge(array->refs, sizeof(AnnElementRef) * array->capacity);
+}
+
 static void
 note_refs(const AnnLeafBlock *block, void *state)
 {
 	RefArray   *array = state;
 
-	if (array->count + ANN_BLOCK_ROWS > array->capacity)
-	{
-		array->capacity = Max(array->capacity * 2, 256);
-		array->refs = array->refs == NULL
-			? palloc(sizeof(AnnElementRef) * array->capacity)
-			: repalloc_huge(array->refs, sizeof(AnnElementRef) * array->capacity);
-	}
+	reserve_refs(array, ANN_BLOCK_ROWS);
 	for (uint32 live = block->live; live != 0; live &= live - 1)
 		array->refs[array->count++] = block->element[pg_rightmost_one_pos32(live)];
 }
@@ -234,32 +243,83 @@ append_late(Reshape *r, AnnElementRef ref)
 	r->entry[side]->u.leaf.rows++;
 }
 
-/*
- * Lock the first page of an old leaf, so that no row is appended any more, and
- * bring after what has been.
- */
+/* Lock the first pages of n old leaves, the lower one first; none if one has gone. */
 static bool
-catch_up(Reshape *r, AnnLeafId old, Buffer *first)
+lock_leaves(const Reshape *r, const AnnLeafId *old, int n, Buffer *first)
+{
+	int			lower = n == 2 && old[1].first < old[0].first ? 1 : 0;
+
+	if (!ann_leaf_lock(r->at->index, old[lower], &first[lower]))
+		return false;
+	if (n == 1 || ann_leaf_lock(r->at->index, old[1 - lower], &first[1 - lower]))
+		return true;
+	UnlockReleaseBuffer(first[lower]);
+	return false;
+}
+
+/* Add the rows of a locked leaf that have been appended since to 'late'. */
+static void
+find_late(const Reshape *r, Buffer first, RefArray *late)
 {
 	RefArray	now = {0};
 
-	if (!ann_leaf_lock(r->at->index, old, first))
-		return false;
-
 	/* who appends to a leaf of large blocks needs the claim that we have */
-	if (r->at->info->pages_per_block == 1)
-		ann_leaf_scan_locked(r->at->index, r->at->info, *first, note_refs, &now);
+	if (r->at->info->pages_per_block > 1)
+		return;
+	ann_leaf_scan_locked(r->at->index, r->at->info, first, note_refs, &now);
+	reserve_refs(late, now.count);
 	for (uint32 i = 0; i < now.count; i++)
 	{
 		if (bsearch(&now.refs[i], r->refs.refs, r->refs.count, sizeof(AnnElementRef),
 					compare_refs) == NULL)
-			append_late(r, now.refs[i]);
+			late->refs[late->count++] = now.refs[i];
 	}
 	if (now.refs != NULL)
 		pfree(now.refs);
-	if (r->unreadable)
-		UnlockReleaseBuffer(*first);
-	return !r->unreadable;
+}
+
+/* Bring late rows after, and know them from then on. */
+static void
+append_all_late(Reshape *r, const RefArray *late)
+{
+	for (uint32 i = 0; i < late->count; i++)
+		append_late(r, late->refs[i]);
+	reserve_refs(&r->refs, late->count);
+	for (uint32 i = 0; i < late->count; i++)
+		r->refs.refs[r->refs.count++] = late->refs[i];
+	qsort(r->refs.refs, r->refs.count, sizeof(AnnElementRef), compare_refs);
+}
+
+/*
+ * Lock the first pages of the old leaves, so that no row is appended any more, and
+ * bring after what has been.  False, and nothing locked, if that cannot be.
+ *
+ * Where vectors come from the table, this is not done under the locks: an expression
+ * may take its time, or wait for somebody who waits for them.
+ */
+static bool
+catch_up(Reshape *r, const AnnLeafId *old, int n, Buffer *first)
+{
+	for (int try = 0; try < MAX_CATCHES && !r->unreadable; try++)
+	{
+		RefArray	late = {0};
+		bool		keep;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!lock_leaves(r, old, n, first))
+			return false;
+		for (int i = 0; i < n; i++)
+			find_late(r, first[i], &late);
+		keep = r->source == NULL || late.count == 0;
+		for (int i = 0; i < n && !keep; i++)
+			UnlockReleaseBuffer(first[i]);
+		append_all_late(r, &late);
+		if (late.refs != NULL)
+			pfree(late.refs);
+		if (keep)
+			return true;
+	}
+	return false;
 }
 
 /* Nothing leads to the new leaves: take them back. */
@@ -382,7 +442,7 @@ divide(Reshape *r, const AnnLeafEntry *leaf, uint32 rows)
 		ann_leaf_set_split_at(at->index, leaf->leaf, 2 * rows);
 		return;
 	}
-	done = catch_up(r, leaf->leaf, &first);
+	done = catch_up(r, &leaf->leaf, 1, &first);
 	if (done && r->num_leaves == 2)
 		done = ann_tree_split_leaf(at->index, at->info, at->number, leaf->node,
 								   leaf->leaf, first, split_node(r), r->entry, node_page);
@@ -587,20 +647,6 @@ ann_divide_leaf(const AnnReshape *at, int tree, const AnnLeafEntry *leaf, uint32
 
 /* ---- joining ---- */
 
-/* Lock two pages of leaves in the order of their numbers. */
-static bool
-catch_up_both(Reshape *r, const AnnLeafId leaf[2], Buffer first[2])
-{
-	int			one = leaf[0].first < leaf[1].first ? 0 : 1;
-
-	if (!catch_up(r, leaf[one], &first[one]))
-		return false;
-	if (catch_up(r, leaf[1 - one], &first[1 - one]))
-		return true;
-	UnlockReleaseBuffer(first[one]);
-	return false;
-}
-
 bool
 ann_join_leaves(const AnnReshape *at, AnnNodeRef parent, const AnnNodeRef child[2],
 				const AnnLeafId leaf[2])
@@ -620,7 +666,7 @@ ann_join_leaves(const AnnReshape *at, AnnNodeRef parent, const AnnNodeRef child[
 	{
 		r->num_leaves = 1;
 		write_leaf(r, 0, identity(r->rows.count), r->rows.count);
-		if (!catch_up_both(r, leaf, first) ||
+		if (!catch_up(r, leaf, 2, first) ||
 			!ann_tree_join_leaves(at->index, at->info, parent, child, leaf, first, r->entry[0]))
 			drop_new_leaves(r);
 	}
