@@ -7,7 +7,6 @@
 #ifndef ANN_COMPAT_H
 #define ANN_COMPAT_H
 
-#include "access/nbtxlog.h"
 #include "fmgr.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -45,21 +44,14 @@
 #define ANN_LOCATOR(relation) (&(relation)->rd_node)
 #endif
 
-/* 16 gave the record of a conflict other names, and a flag. */
-static inline void
-ann_reuse_record_init(xl_btree_reuse_page *record, Relation relation, BlockNumber block,
-					  FullTransactionId last)
-{
-	memset(record, 0, sizeof(*record));
-	record->block = block;
+/* 16 gave the fields of xl_btree_reuse_page other names. */
 #if PG_VERSION_NUM >= 160000
-	record->locator = relation->rd_locator;
-	record->snapshotConflictHorizon = last;
+#define ANN_REUSE_LOCATOR locator
+#define ANN_REUSE_HORIZON snapshotConflictHorizon
 #else
-	record->node = relation->rd_node;
-	record->latestRemovedFullXid = last;
+#define ANN_REUSE_LOCATOR node
+#define ANN_REUSE_HORIZON latestRemovedFullXid
 #endif
-}
 
 /* From 16 on pages that go to smgr must lie where direct I/O allows it. */
 static inline Page

@@ -89,8 +89,10 @@ is_near(const Regions *regions, uint32_t node, uint32_t entry)
 	float		usual = scale * scale * (float) rows->rows.dim / 6;
 	float		d = ann_graph_distance(rows, node, entry);
 
-	if (d <= NEAR * usual || degree == 0)
-		return degree > 0;
+	if (degree == 0)
+		return false;
+	if (d <= NEAR * usual)
+		return true;
 	return d <= NEAR * ann_graph_distance(rows, node, ann_graph_links(regions->graph, node)
 										  [degree > NEAR_RANK ? NEAR_RANK : degree - 1]);
 }
@@ -179,10 +181,10 @@ ann_walk_size(const AnnGraph *graph, uint32_t breadth)
 {
 	size_t		rows = walk_tile_rows(graph);
 
-	return ANN_WALK_QUERIES * ann_scratch_bytes(sizeof(uint64_t) * ((size_t) breadth + 1)) +
+	return ann_scratch_bytes(sizeof(uint64_t) * ((size_t) breadth + 1)) +
 		ann_scratch_bytes(ann_tile_size((uint32_t) rows)) +
 		ann_scratch_bytes(sizeof(uint32_t) * rows) +
-		ann_scratch_bytes(sizeof(float) * 4 * rows) +
+		ann_scratch_bytes(sizeof(float) * (rows + 4)) +
 		ann_scratch_bytes(sizeof(uint32_t) * (size_t) graph->count);
 }
 
@@ -196,11 +198,10 @@ ann_walk_init(AnnWalk *walk, const AnnGraph *graph, const AnnGraphRows *rows,
 	walk->graph = graph;
 	walk->rows = rows;
 	walk->breadth = breadth;
-	for (int q = 0; q < ANN_WALK_QUERIES; q++)
-		walk->candidates[q] = ann_scratch_take(&block, sizeof(uint64_t) * ((size_t) breadth + 1));
+	walk->candidates = ann_scratch_take(&block, sizeof(uint64_t) * ((size_t) breadth + 1));
 	ann_tile_init(&walk->tile, tile_rows, ann_scratch_take(&block, ann_tile_size(tile_rows)));
 	walk->numbers = ann_scratch_take(&block, sizeof(uint32_t) * tile_rows);
-	walk->d = ann_scratch_take(&block, sizeof(float) * 4 * (size_t) tile_rows);
+	walk->d = ann_scratch_take(&block, sizeof(float) * ((size_t) tile_rows + 4));
 	walk->seen = ann_scratch_take(&block, sizeof(uint32_t) * (size_t) graph->count);
 	walk->search = 0;
 	memset(walk->seen, 0, sizeof(uint32_t) * (size_t) graph->count);
@@ -208,25 +209,26 @@ ann_walk_init(AnnWalk *walk, const AnnGraph *graph, const AnnGraphRows *rows,
 
 /* Put a node into the candidates; returns its place, 'breadth' if it has none. */
 static uint32_t
-add_candidate(AnnWalk *walk, uint32_t query, float distance, uint32_t node)
+add_candidate(AnnWalk *walk, float distance, uint32_t node)
 {
 	uint64_t	candidate = ann_candidate_make(distance, node << 1);
-	uint64_t   *candidates = walk->candidates[query];
-	uint32_t	at = walk->found[query];
+	uint64_t   *candidates = walk->candidates;
+	uint32_t	at = walk->found;
 
 	if (at == walk->breadth && candidate >= candidates[at - 1])
 		return at;
 	for (; at > 0 && candidate < candidates[at - 1]; at--)
 		candidates[at] = candidates[at - 1];
 	candidates[at] = candidate;
-	walk->found[query] += walk->found[query] < walk->breadth;
+	walk->found += walk->found < walk->breadth;
 	return at;
 }
 
-void
-ann_walk_start(AnnWalk *walk, const AnnTile *queries, const AnnEntries *entries)
+/* The nearest entries become the first candidates. */
+static void
+start(AnnWalk *walk, const AnnTile *query, const AnnEntries *entries)
 {
-	memset(walk->found, 0, sizeof(walk->found));
+	walk->found = 0;
 	for (uint32_t first = 0; first < entries->count; first += ENTRY_CHUNK)
 	{
 		const uint32_t *nodes = entries->nodes + first;
@@ -236,19 +238,15 @@ ann_walk_start(AnnWalk *walk, const AnnTile *queries, const AnnEntries *entries)
 		walk->tile.n = 0;
 		for (uint32_t i = 0; i < n; i++)
 			ann_tile_add_row(&walk->tile, walk->rows, nodes[i]);
-		ann_tile_distances4(queries, 0, &walk->tile, 0, walk->rows->rows.dim, walk->d);
+		ann_tile_distances1(&walk->tile, 0, query, 0, walk->rows->rows.dim, walk->d);
 		for (uint32_t i = 0; i < n; i++)
-		{
-			for (uint32_t query = 0; query < queries->n; query++)
-				add_candidate(walk, query, walk->d[4 * i + query], nodes[i]);
-		}
+			add_candidate(walk, walk->d[i], nodes[i]);
 	}
 }
 
 /* Look at those nodes that were not seen yet; returns the best place one got. */
 static uint32_t
-look_at(AnnWalk *walk, const AnnTile *queries, uint32_t query, const uint32_t *nodes,
-		uint32_t n)
+look_at(AnnWalk *walk, const AnnTile *query, const uint32_t *nodes, uint32_t n)
 {
 	uint32_t	best = walk->breadth;
 
@@ -261,10 +259,10 @@ look_at(AnnWalk *walk, const AnnTile *queries, uint32_t query, const uint32_t *n
 		walk->numbers[walk->tile.n] = nodes[i];
 		ann_tile_add_row(&walk->tile, walk->rows, nodes[i]);
 	}
-	ann_tile_distances1(&walk->tile, 0, queries, query, walk->rows->rows.dim, walk->d);
+	ann_tile_distances1(&walk->tile, 0, query, 0, walk->rows->rows.dim, walk->d);
 	for (uint32_t i = 0; i < walk->tile.n; i++)
 	{
-		uint32_t	at = add_candidate(walk, query, walk->d[i], walk->numbers[i]);
+		uint32_t	at = add_candidate(walk, walk->d[i], walk->numbers[i]);
 
 		best = at < best ? at : best;
 	}
@@ -276,17 +274,17 @@ look_at(AnnWalk *walk, const AnnTile *queries, uint32_t query, const uint32_t *n
  * again they are too far again.
  */
 void
-ann_walk_search(AnnWalk *walk, const AnnTile *queries, uint32_t query)
+ann_walk_search(AnnWalk *walk, const AnnTile *query, const AnnEntries *entries)
 {
-	uint64_t   *candidates = walk->candidates[query];
+	uint64_t   *candidates = walk->candidates;
 
+	start(walk, query, entries);
 	walk->search++;
-	walk->visited = 0;
-	for (uint32_t i = 0; i < walk->found[query]; i++)
-		walk->seen[ann_walk_node(walk, query, i)] = walk->search;
-	for (uint32_t i = 0; i < walk->found[query];)
+	for (uint32_t i = 0; i < walk->found; i++)
+		walk->seen[ann_walk_node(walk, i)] = walk->search;
+	for (uint32_t i = 0; i < walk->found;)
 	{
-		uint32_t	node = ann_walk_node(walk, query, i);
+		uint32_t	node = ann_walk_node(walk, i);
 		uint32_t	best;
 
 		if (candidates[i] & 1)
@@ -295,8 +293,7 @@ ann_walk_search(AnnWalk *walk, const AnnTile *queries, uint32_t query)
 			continue;
 		}
 		candidates[i] |= 1;
-		walk->visited++;
-		best = look_at(walk, queries, query, ann_graph_links(walk->graph, node),
+		best = look_at(walk, query, ann_graph_links(walk->graph, node),
 					   walk->graph->degrees[node]);
 		i = best <= i ? best : i + 1;
 	}
@@ -393,8 +390,7 @@ search_for(AnnWalk *walk, uint32_t node, const AnnEntries *entries)
 	AnnTile		query = {&row, &scale, &norm2, 0};
 
 	ann_tile_add_row(&query, walk->rows, node);
-	ann_walk_start(walk, &query, entries);
-	ann_walk_search(walk, &query, 0);
+	ann_walk_search(walk, &query, entries);
 }
 
 /* Find a reached node that takes this one in; false if there is none. */
@@ -409,9 +405,9 @@ attach(Reach *reach, AnnWalk *walk, uint32_t node, const AnnEntries *entries)
 			return true;
 	}
 	search_for(walk, node, entries);
-	for (uint32_t i = 0; i < walk->found[0]; i++)
+	for (uint32_t i = 0; i < walk->found; i++)
 	{
-		if (take_in(reach, ann_walk_node(walk, 0, i), node))
+		if (take_in(reach, ann_walk_node(walk, i), node))
 			return true;
 	}
 	return false;

@@ -35,12 +35,9 @@ extern void ann_entries_complete(AnnEntries *entries, const AnnGraph *graph,
 								 const AnnGraphRows *rows,
 								 const AnnGraphOptions *options, void *scratch);
 
-/* Searches that are started together, since that is cheaper. */
-#define ANN_WALK_QUERIES ANN_TILE_ROWS
-
 /*
- * Searches: the candidates that each has found so far, sorted, each its
- * distance's bits over twice its number, odd once its neighbours were looked at.
+ * A search: the candidates that it has found so far, sorted, each its distance's
+ * bits over twice its number, odd once its neighbours were looked at.
  */
 typedef struct AnnWalk
 {
@@ -49,10 +46,9 @@ typedef struct AnnWalk
 	const AnnGraphRows *rows;
 	uint32_t	breadth;		/* candidates of each search */
 
-	/* The searches, and the present one */
-	uint64_t   *candidates[ANN_WALK_QUERIES];
-	uint32_t	found[ANN_WALK_QUERIES];
-	uint32_t	visited;		/* nodes whose neighbours it looked at */
+	/* The present search */
+	uint64_t   *candidates;
+	uint32_t	found;
 
 	/* Scratch */
 	AnnTile		tile;
@@ -62,11 +58,11 @@ typedef struct AnnWalk
 	uint32_t	search;			/* number of the present one */
 } AnnWalk;
 
-/* The i-th nearest node that was found for this query. */
+/* The i-th nearest node that was found. */
 static inline uint32_t
-ann_walk_node(const AnnWalk *walk, uint32_t query, uint32_t i)
+ann_walk_node(const AnnWalk *walk, uint32_t i)
 {
-	return (uint32_t) walk->candidates[query][i] >> 1;
+	return (uint32_t) walk->candidates[i] >> 1;
 }
 
 /* Bytes of memory for searches of such a graph. */
@@ -77,14 +73,12 @@ extern void ann_walk_init(AnnWalk *walk, const AnnGraph *graph,
 						  const AnnGraphRows *rows, uint32_t breadth, void *memory);
 
 /*
- * Find the nearest nodes to each row of 'queries', up to ANN_WALK_QUERIES of
- * them: first the nearest entries to all of them, then, one query at a time, the
- * nearest nodes.  Up to 'breadth' of these are in walk->candidates[query]
- * afterwards.  Algorithm 2 of Malkov and Yashunin (2018).
+ * Find the nearest nodes to the row of 'query', from the nearest entries on.  Up to
+ * 'breadth' of them are in walk->candidates afterwards.  Algorithm 2 of Malkov and
+ * Yashunin (2018).
  */
-extern void ann_walk_start(AnnWalk *walk, const AnnTile *queries,
-						   const AnnEntries *entries);
-extern void ann_walk_search(AnnWalk *walk, const AnnTile *queries, uint32_t query);
+extern void ann_walk_search(AnnWalk *walk, const AnnTile *query,
+							const AnnEntries *entries);
 
 /* Bytes of scratch memory to make a graph reachable. */
 extern size_t ann_reach_scratch_size(const AnnGraph *graph);

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "algo/forest.h"
+#include "algo/quantize.h"
 #include "am/arena.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -92,6 +93,15 @@ static int8 *
 row_bytes(const AnnArena *arena, uint32 row)
 {
 	return arena->rows + (Size) row * arena->info->row_dim;
+}
+
+void
+ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated)
+{
+	const AnnIndex *info = arena->info;
+
+	ann_dequantize(row_bytes(arena, row) + info->augmented, info->padded,
+				   arena->scales[row], rotated);
 }
 
 void

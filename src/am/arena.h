@@ -63,13 +63,6 @@ ann_arena_is_full(const AnnArena *arena)
 	return arena->count == arena->max_rows;
 }
 
-/* The rotated dimensions of a row, in bytes times its scale. */
-static inline const int8 *
-ann_arena_rotated(const AnnArena *arena, uint32 row)
-{
-	return arena->rows + (Size) row * arena->info->row_dim + arena->info->augmented;
-}
-
 /* Add a row; there must be room.  'v' is a row's (ann_tree_vector_row). */
 extern void ann_arena_add(AnnArena *arena, const AnnElement *element,
 						  const AnnTreeVector *v);
@@ -105,6 +98,9 @@ extern void ann_arena_augment(AnnArena *arena);
 /* Append a row of the arena to a file, and the next row of a file to the arena. */
 extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
 extern void ann_arena_load(AnnArena *arena, BufFile *file);
+
+/* The rotated dimensions of a row, as its bytes tell them, in info->padded floats. */
+extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated);
 
 /*
  * Replace the rows of the arena by a sample of the 'rows' of a file: each of the

@@ -184,18 +184,14 @@ visited(AnnElementRef ref, void *state)
 {
 	GraphInsert *g = state;
 	const AnnIndex *info = g->at->info;
-	AnnVector	vector;
+	float	   *floats = palloc(sizeof(float) * info->meta.dim);
 	Candidate  *c;
-	float	   *floats;
-	const float *found;
 
-	if (g->heap == NULL || !ann_heap_source_vector(g->heap, &g->tid, &vector) ||
-		vector.dim != (int) info->meta.dim)
+	if (g->heap == NULL || !ann_heap_source_floats(g->heap, info, &g->tid, floats))
+	{
+		pfree(floats);
 		return;
-	floats = palloc(sizeof(float) * info->meta.dim);
-	found = ann_source_floats(&vector, info->centre, floats);
-	if (found != floats)
-		memcpy(floats, found, sizeof(float) * info->meta.dim);
+	}
 	c = new_candidate(g, ref);
 	set_vector(info, c, floats);
 	c->distance = distance(info, &g->x, c);
@@ -608,8 +604,6 @@ ann_node_vector(AnnNodeReader *reader, AnnElementRef ref, AnnTreeVector *result,
 				AnnLinks *links)
 {
 	const AnnIndex *info = reader->at->info;
-	const float *floats = reader->floats;
-	AnnVector	vector;
 
 	reader->links = links;
 	reader->wants_vector = (result != NULL);
@@ -617,14 +611,10 @@ ann_node_vector(AnnNodeReader *reader, AnnElementRef ref, AnnTreeVector *result,
 		return false;
 	if (result == NULL)
 		return true;
-	if (info->meta.scalar == ANN_SCALAR_NONE)
-	{
-		if (reader->heap == NULL || !ItemPointerIsValid(&reader->tid) ||
-			!ann_heap_source_vector(reader->heap, &reader->tid, &vector) ||
-			vector.dim != (int) info->meta.dim)
-			return false;
-		floats = ann_source_floats(&vector, info->centre, reader->floats);
-	}
-	ann_tree_vector_rotate(info, floats, result);
+	if (info->meta.scalar == ANN_SCALAR_NONE &&
+		(reader->heap == NULL || !ItemPointerIsValid(&reader->tid) ||
+		 !ann_heap_source_floats(reader->heap, info, &reader->tid, reader->floats)))
+		return false;
+	ann_tree_vector_rotate(info, reader->floats, result);
 	return true;
 }

@@ -162,15 +162,21 @@ ref_number(AnnElementRef ref)
 
 /* ---- rows ---- */
 
-/* The arena has rows from a file: as they are to be, with norms. */
+/* The rows of the arena, which are from a file, as they are to be. */
+static AnnTreeRows
+arena_rows(Spool *s, const RowFile *from)
+{
+	if (from->raw)
+		ann_arena_augment(s->arena);
+	return ann_arena_tree_rows(s->arena);
+}
+
+/* The same with norms, to s->batch. */
 static void
 finish_batch(Spool *s, const RowFile *from)
 {
-	AnnTreeRows rows;
+	AnnTreeRows rows = arena_rows(s, from);
 
-	if (from->raw)
-		ann_arena_augment(s->arena);
-	rows = ann_arena_tree_rows(s->arena);
 	ann_graph_rows_init(&s->batch, &rows, s->unit, s->scale, s->norm2);
 }
 
@@ -203,9 +209,7 @@ find_unit(Spool *s, const RowFile *from)
 
 	ann_arena_load_sample(s->arena, from->file, from->rows,
 						  Min(ANN_UNIT_SAMPLE, s->arena->max_rows - 1), s->options.seed);
-	if (from->raw)
-		ann_arena_augment(s->arena);
-	rows = ann_arena_tree_rows(s->arena);
+	rows = arena_rows(s, from);
 	s->unit = ann_graph_unit(&rows);
 }
 

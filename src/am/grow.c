@@ -18,7 +18,6 @@
 #include "access/genam.h"
 #include "algo/code.h"
 #include "algo/forest.h"
-#include "algo/quantize.h"
 #include "am/grow.h"
 #include "am/leaf_make.h"
 #include "am/method.h"
@@ -155,8 +154,7 @@ code_vector(Grower *g, uint32 row)
 
 	if (info->meta.scalar == ANN_SCALAR_NONE)
 	{
-		ann_dequantize(ann_arena_rotated(arena, row), info->padded, arena->scales[row],
-					   g->v->rotated);
+		ann_arena_rotated(arena, row, g->v->rotated);
 		g->v->norm2 = arena->norms2[row];
 		return;
 	}

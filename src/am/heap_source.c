@@ -54,9 +54,12 @@ ann_heap_source_begin_dirty(Relation heap, Relation index)
 	return source;
 }
 
-bool
-ann_heap_source_vector(AnnHeapSource *source, const ItemPointerData *tid,
-					   AnnVector *vector)
+/*
+ * The vector of the row that the snapshot sees at a heap TID; false if it sees
+ * none.  Good until the next call.
+ */
+static bool
+read_vector(AnnHeapSource *source, const ItemPointerData *tid, AnnVector *vector)
 {
 	ItemPointerData row = *tid;	/* becomes that of the visible version */
 	bool		call_again = false;
@@ -82,12 +85,27 @@ ann_heap_source_vector(AnnHeapSource *source, const ItemPointerData *tid,
 }
 
 bool
+ann_heap_source_floats(AnnHeapSource *source, const AnnIndex *info,
+					   const ItemPointerData *tid, float *floats)
+{
+	AnnVector	vector;
+	const float *found;
+
+	if (!read_vector(source, tid, &vector) || vector.dim != (int) info->meta.dim)
+		return false;
+	found = ann_source_floats(&vector, info->centre, floats);
+	if (found != floats)
+		memcpy(floats, found, sizeof(float) * vector.dim);
+	return true;
+}
+
+bool
 ann_heap_source_distance(AnnHeapSource *source, const AnnQuery *query,
 						 const ItemPointerData *tid, double *distance)
 {
 	AnnVector	vector;
 
-	if (!ann_heap_source_vector(source, tid, &vector))
+	if (!read_vector(source, tid, &vector))
 		return false;
 
 	/* an expression may have come to mean something else */

@@ -29,11 +29,12 @@ extern AnnHeapSource *ann_heap_source_begin(Relation heap, Relation index,
 extern AnnHeapSource *ann_heap_source_begin_dirty(Relation heap, Relation index);
 
 /*
- * The vector of the row that the snapshot sees at a heap TID; false if it sees
- * none.  Good until the next call.
+ * The vector of the row that the snapshot sees at a heap TID, less the centre of the
+ * index, as info->meta.dim floats.  False if it sees none, or one of other dimensions:
+ * an expression may have come to mean something else.
  */
-extern bool ann_heap_source_vector(AnnHeapSource *source, const ItemPointerData *tid,
-								   AnnVector *vector);
+extern bool ann_heap_source_floats(AnnHeapSource *source, const AnnIndex *info,
+								   const ItemPointerData *tid, float *floats);
 
 /* The distance of that row from a query, as the SQL operator has it. */
 extern bool ann_heap_source_distance(AnnHeapSource *source, const AnnQuery *query,

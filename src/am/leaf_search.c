@@ -22,23 +22,6 @@
 /* Leaves that are inspected in place of one that has been divided meanwhile. */
 #define MAX_DIVIDED 16
 
-void
-ann_heap_reserve(AnnFrontier *heap)
-{
-	if (heap->size == heap->capacity)
-	{
-		heap->capacity *= 2;
-		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
-	}
-}
-
-void
-ann_heap_push(AnnFrontier *heap, float cost, uint64 item)
-{
-	ann_heap_reserve(heap);
-	ann_frontier_push(heap, cost, item);
-}
-
 bool
 ann_note_seen(AnnSeen *seen, uint64 key)
 {

@@ -33,12 +33,6 @@ ann_key_element(uint64 key)
 	return ref;
 }
 
-/* Let a heap have room for one more entry. */
-extern void ann_heap_reserve(AnnFrontier *heap);
-
-/* Add an entry to a heap, enlarged as needed. */
-extern void ann_heap_push(AnnFrontier *heap, float cost, uint64 item);
-
 /* Add a key to a set, enlarged as needed.  True if it is met for the first time. */
 extern bool ann_note_seen(AnnSeen *seen, uint64 key);
 

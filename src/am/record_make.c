@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "algo/quantize.h"
 #include "am/link_make.h"
 #include "am/record_make.h"
 #include "store/tree_pages.h"
@@ -26,27 +25,17 @@ ann_row_links_init(AnnRowLinks *links, const AnnArena *arena)
 	links->code = palloc(info->link_bytes);
 }
 
-/* What the codes see of a row, to v->rotated. */
-static void
-code_vector(AnnRowLinks *links, uint32 row)
-{
-	const AnnArena *arena = links->arena;
-
-	ann_dequantize(ann_arena_rotated(arena, row), arena->info->padded, arena->scales[row],
-				   links->v->rotated);
-}
-
 void
 ann_row_links_begin(AnnRowLinks *links, uint32 row)
 {
-	code_vector(links, row);
+	ann_arena_rotated(links->arena, row, links->v->rotated);
 	memcpy(links->node, links->v->rotated, sizeof(float) * links->arena->info->padded);
 }
 
 void
 ann_row_links_make(AnnRowLinks *links, uint32 row, AnnLink *link)
 {
-	code_vector(links, row);
+	ann_arena_rotated(links->arena, row, links->v->rotated);
 	link->element = links->arena->refs[row];
 	link->code = links->code;
 	ann_make_link(links->arena->info, links->node, links->v->rotated,

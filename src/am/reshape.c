@@ -136,25 +136,15 @@ static bool
 load_row(Reshape *r, AnnElementRef ref)
 {
 	const AnnIndex *info = r->at->info;
-	AnnVector	vector;
 
 	if (!ann_element_read(r->at->index, info, ref, r->element))
 		return false;
 	if (r->source == NULL)
 		ann_element_floats(info, r->element, r->vector);
-	else
+	else if (!ann_heap_source_floats(r->source, info, &r->element->heap, r->vector))
 	{
-		const float *floats;
-
-		if (!ann_heap_source_vector(r->source, &r->element->heap, &vector) ||
-			vector.dim != (int) info->meta.dim)
-		{
-			r->unreadable = true;
-			return false;
-		}
-		floats = ann_source_floats(&vector, info->centre, r->vector);
-		if (floats != r->vector)
-			memcpy(r->vector, floats, sizeof(float) * vector.dim);
+		r->unreadable = true;
+		return false;
 	}
 	ann_tree_vector_row(info, r->vector, r->v);
 	return true;
@@ -278,12 +268,10 @@ find_late(const Reshape *r, Buffer first, RefArray *late)
 		pfree(now.refs);
 }
 
-/* Bring late rows after, and know them from then on. */
+/* Late rows have been brought after: know them from then on. */
 static void
-append_all_late(Reshape *r, const RefArray *late)
+note_brought(Reshape *r, const RefArray *late)
 {
-	for (uint32 i = 0; i < late->count; i++)
-		append_late(r, late->refs[i]);
 	reserve_refs(&r->refs, late->count);
 	for (uint32 i = 0; i < late->count; i++)
 		r->refs.refs[r->refs.count++] = late->refs[i];
@@ -313,7 +301,10 @@ catch_up(Reshape *r, const AnnLeafId *old, int n, Buffer *first)
 		keep = r->source == NULL || late.count == 0;
 		for (int i = 0; i < n && !keep; i++)
 			UnlockReleaseBuffer(first[i]);
-		append_all_late(r, &late);
+		for (uint32 i = 0; i < late.count; i++)
+			append_late(r, late.refs[i]);
+		if (!keep)
+			note_brought(r, &late);
 		if (late.refs != NULL)
 			pfree(late.refs);
 		if (keep)

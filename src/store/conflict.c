@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/nbtxlog.h"
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "access/xloginsert.h"
@@ -20,15 +21,16 @@ void
 ann_conflict_log(Relation index, TransactionId horizon)
 {
 	FullTransactionId next = ReadNextFullTransactionId();
-	xl_btree_reuse_page record;
+	xl_btree_reuse_page record = {0};
 	uint32		age;
 
 	if (!RelationNeedsWAL(index) || !XLogStandbyInfoActive())
 		return;
 	TransactionIdRetreat(horizon);
 	age = XidFromFullTransactionId(next) - horizon;
-	ann_reuse_record_init(&record, index, ANN_META_BLOCK,
-						  FullTransactionIdFromU64(U64FromFullTransactionId(next) - age));
+	record.ANN_REUSE_LOCATOR = *ANN_LOCATOR(index);
+	record.block = ANN_META_BLOCK;
+	record.ANN_REUSE_HORIZON = FullTransactionIdFromU64(U64FromFullTransactionId(next) - age);
 	XLogBeginInsert();
 	XLogRegisterData((char *) &record, SizeOfBtreeReusePage);
 	XLogInsert(RM_BTREE_ID, XLOG_BTREE_REUSE_PAGE);

@@ -11,6 +11,7 @@
 #include "algo/forest.h"
 #include "storage/lmgr.h"
 #include "store/tree_edit.h"
+#include "store/tree_pages.h"
 
 bool
 ann_leaf_try_claim(Relation index, AnnLeafId leaf)
@@ -31,12 +32,6 @@ ann_leaf_unclaim(Relation index, AnnLeafId leaf)
 }
 
 /* ---- nodes ---- */
-
-static AnnNode *
-node_slot(const AnnIndex *info, Page page, int slot)
-{
-	return (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
-}
 
 static bool
 is_entry_of(const AnnNode *node, AnnLeafId leaf)
@@ -100,9 +95,9 @@ put_into_pages(const AnnIndex *info, NodePages *pages, const AnnNode *node,
 	{
 		for (int slot = 0; slot < info->nodes_per_page; slot++)
 		{
-			if (node_slot(info, pages->page[i], slot)->kind != ANN_NODE_NONE)
+			if (ann_node_slot(info, pages->page[i], slot)->kind != ANN_NODE_NONE)
 				continue;
-			memcpy(node_slot(info, pages->page[i], slot), node, info->node_size);
+			memcpy(ann_node_slot(info, pages->page[i], slot), node, info->node_size);
 			ref->block = pages->block[i];
 			ref->slot = (uint16) slot;
 			ref->generation = (uint16) ANN_PAGE_TAIL(pages->page[i])->generation;
@@ -176,7 +171,7 @@ lock_entry(Relation index, const AnnIndex *info, AnnNodeRef ref, AnnLeafId old,
 {
 	if (lock_node(index, info, ref, buffer))
 	{
-		if (is_entry_of(node_slot(info, BufferGetPage(*buffer), ref.slot), old))
+		if (is_entry_of(ann_node_slot(info, BufferGetPage(*buffer), ref.slot), old))
 			return true;
 		UnlockReleaseBuffer(*buffer);
 	}
@@ -210,7 +205,7 @@ ann_tree_split_leaf(Relation index, const AnnIndex *info, uint32 chunk,
 	for (int side = 0; side < 2; side++)
 		split->u.split.child[side] = place_node(info, &pages, chunk, child[side],
 												&hint, &is_new);
-	memcpy(node_slot(info, page, ref.slot), split, info->node_size);
+	memcpy(ann_node_slot(info, page, ref.slot), split, info->node_size);
 	ann_edit_commit(&edit);
 	if (is_new)
 		ann_chunk_set_node_page(index, info, chunk, hint);
@@ -230,7 +225,7 @@ ann_tree_replace_leaf(Relation index, const AnnIndex *info, AnnNodeRef ref,
 		return false;
 	ann_edit_begin(&edit, index);
 	next = free_first(&edit, old_first);
-	memcpy(node_slot(info, ann_edit_add(&edit, buffer), ref.slot), node, info->node_size);
+	memcpy(ann_node_slot(info, ann_edit_add(&edit, buffer), ref.slot), node, info->node_size);
 	ann_edit_commit(&edit);
 	free_others(index, old, next);
 	return true;
@@ -253,7 +248,7 @@ lock_split(Relation index, const AnnIndex *info, AnnNodeRef parent,
 {
 	if (!lock_node(index, info, parent, buffer))
 		return false;
-	if (is_split_of(node_slot(info, BufferGetPage(*buffer), parent.slot), child))
+	if (is_split_of(ann_node_slot(info, BufferGetPage(*buffer), parent.slot), child))
 		return true;
 	UnlockReleaseBuffer(*buffer);
 	return false;
@@ -282,9 +277,9 @@ drop_on_page(Relation index, const AnnIndex *info, const AnnNodeRef *refs, uint3
 	ann_edit_begin(&edit, index);
 	page = ann_edit_add(&edit, buffer);
 	for (uint32 i = 0; i < n; i++)
-		memset(node_slot(info, page, refs[i].slot), 0, info->node_size);
+		memset(ann_node_slot(info, page, refs[i].slot), 0, info->node_size);
 	for (int slot = 0; slot < info->nodes_per_page; slot++)
-		empty &= node_slot(info, page, slot)->kind == ANN_NODE_NONE;
+		empty &= ann_node_slot(info, page, slot)->kind == ANN_NODE_NONE;
 	if (empty)
 		ann_edit_free(page);
 	ann_edit_commit(&edit);
@@ -325,7 +320,7 @@ ann_tree_join_leaves(Relation index, const AnnIndex *info, AnnNodeRef parent,
 	ann_edit_begin(&edit, index);
 	for (int i = 0; i < 2; i++)
 		next[i] = free_first(&edit, old_first[i]);
-	memcpy(node_slot(info, ann_edit_add(&edit, buffer), parent.slot), node, info->node_size);
+	memcpy(ann_node_slot(info, ann_edit_add(&edit, buffer), parent.slot), node, info->node_size);
 	ann_edit_commit(&edit);
 	for (int i = 0; i < 2; i++)
 	{
@@ -356,8 +351,8 @@ ann_tree_drop_leaf(Relation index, const AnnIndex *info, AnnNodeRef parent,
 	pages.edit = &edit;
 	pages.count = 0;
 	next = free_first(&edit, empty_first);
-	upper = node_slot(info, add_node_page(&pages, buffer), parent.slot);
-	node = node_slot(info, get_node_page(&pages, child[other].block), child[other].slot);
+	upper = ann_node_slot(info, add_node_page(&pages, buffer), parent.slot);
+	node = ann_node_slot(info, get_node_page(&pages, child[other].block), child[other].slot);
 	memcpy(upper, node, info->node_size);
 
 	/* in the same edit, or a scan would find what is below it twice */
@@ -380,13 +375,13 @@ ann_tree_set_rows(Relation index, const AnnIndex *info, AnnNodeRef ref,
 
 	if (!lock_node(index, info, ref, &buffer))
 		return;
-	if (!is_entry_of(node_slot(info, BufferGetPage(buffer), ref.slot), leaf))
+	if (!is_entry_of(ann_node_slot(info, BufferGetPage(buffer), ref.slot), leaf))
 	{
 		UnlockReleaseBuffer(buffer);
 		return;
 	}
 	ann_edit_begin(&edit, index);
-	node_slot(info, ann_edit_add(&edit, buffer), ref.slot)->u.leaf.rows = rows;
+	ann_node_slot(info, ann_edit_add(&edit, buffer), ref.slot)->u.leaf.rows = rows;
 	ann_edit_commit(&edit);
 }
 

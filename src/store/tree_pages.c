@@ -192,7 +192,7 @@ ann_roots_read(Relation index, const AnnChunk *chunk, AnnNodeRef **roots)
 static const AnnNode *
 get_node(Relation index, const AnnIndex *info, Page page, AnnNodeRef ref)
 {
-	const AnnNode *node = (AnnNode *) (ANN_PAGE_BODY(page) + (Size) ref.slot * info->node_size);
+	const AnnNode *node = ann_node_slot(info, page, ref.slot);
 
 	if ((uint16) ANN_PAGE_TAIL(page)->generation != ref.generation)
 		return NULL;
@@ -227,28 +227,38 @@ ann_node_page_slots(Relation index, const AnnIndex *info, BlockNumber block,
 	if (!ann_page_try_read_by(index, block, ANN_PAGE_NODE, BUFFER_LOCK_SHARE, strategy, &buffer))
 		return 0;
 	page = BufferGetPage(buffer);
-	for (int slot = 0; slot < info->nodes_per_page; slot++)
+	if (ANN_PAGE_TAIL(page)->generation == generation)
 	{
-		const AnnNode *node = (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
-
-		if (ANN_PAGE_TAIL(page)->generation == generation && node->kind != ANN_NODE_NONE)
-			slots[n++] = (uint16) slot;
+		for (int slot = 0; slot < info->nodes_per_page; slot++)
+		{
+			if (ann_node_slot(info, page, slot)->kind != ANN_NODE_NONE)
+				slots[n++] = (uint16) slot;
+		}
 	}
 	UnlockReleaseBuffer(buffer);
 	return n;
 }
 
-static void
-push_node(AnnFrontier *frontier, float cost, AnnNodeRef node)
+/* ---- frontiers ---- */
+
+void
+ann_heap_reserve(AnnFrontier *heap)
 {
-	if (frontier->size == frontier->capacity)
+	if (heap->size == heap->capacity)
 	{
-		frontier->capacity *= 2;
-		frontier->entries = repalloc_huge(frontier->entries,
-										  sizeof(AnnCandidate) * frontier->capacity);
+		heap->capacity *= 2;
+		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
 	}
-	ann_frontier_push(frontier, cost, ANN_NODE_ITEM(node));
 }
+
+void
+ann_heap_push(AnnFrontier *heap, float cost, uint64 item)
+{
+	ann_heap_reserve(heap);
+	ann_frontier_push(heap, cost, item);
+}
+
+/* ---- going down ---- */
 
 /*
  * Choose a side of a split for a query, and push the other one.  The sides of
@@ -262,7 +272,8 @@ pass_split(const AnnTreeVector *v, const AnnNode *node, float cost,
 	float		margin = (float) ann_planes_margin(&v->planes, &split);
 	int			near = margin > 0;
 
-	push_node(frontier, cost + margin * margin, node->u.split.child[1 - near]);
+	ann_heap_push(frontier, cost + margin * margin,
+				  ANN_NODE_ITEM(node->u.split.child[1 - near]));
 	return near;
 }
 
@@ -509,8 +520,8 @@ put_node(const AnnTreeWriter *writer, BuiltNode *built, Page page)
 		if (built->child[side] != NO_NODE)
 			built->node.u.split.child[side] = writer->nodes[built->child[side]]->ref;
 	}
-	memcpy(ANN_PAGE_BODY(page) + (Size) built->ref.slot * writer->info->node_size,
-		   &built->node, writer->info->node_size);
+	memcpy(ann_node_slot(writer->info, page, built->ref.slot), &built->node,
+		   writer->info->node_size);
 }
 
 static void

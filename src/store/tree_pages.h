@@ -97,6 +97,19 @@ extern bool ann_tree_descend(Relation index, const AnnIndex *info,
 extern bool ann_node_read(Relation index, const AnnIndex *info, AnnNodeRef ref,
 						  AnnNode *node);
 
+/* The place of a node on its page. */
+static inline AnnNode *
+ann_node_slot(const AnnIndex *info, Page page, int slot)
+{
+	return (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
+}
+
+/* Let a heap have room for one more entry. */
+extern void ann_heap_reserve(AnnFrontier *heap);
+
+/* Add an entry to a heap, enlarged as needed. */
+extern void ann_heap_push(AnnFrontier *heap, float cost, uint64 item);
+
 /* As many nodes as a page can have, without a vector. */
 #define ANN_MAX_PAGE_NODES ((int) (ANN_BODY_SIZE / offsetof(AnnNode, vector)))
 

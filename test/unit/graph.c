@@ -486,10 +486,9 @@ recall(const Data *data, const Build *build, uint32_t breadth)
 			nearest[at] = d[i];
 			n = n < K ? n + 1 : K;
 		}
-		ann_walk_start(&walk, &query, &build->entries);
-		ann_walk_search(&walk, &query, 0);
-		for (uint32_t i = 0; i < K && i < walk.found[0]; i++)
-			found += d[ann_walk_node(&walk, 0, i)] <= nearest[K - 1];
+		ann_walk_search(&walk, &query, &build->entries);
+		for (uint32_t i = 0; i < K && i < walk.found; i++)
+			found += d[ann_walk_node(&walk, i)] <= nearest[K - 1];
 	}
 	free(memory);
 	free(d);
