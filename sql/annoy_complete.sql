@@ -146,6 +146,25 @@ SELECT q, count(*), bool_and(x >= before) AS sorted FROM unnest(ARRAY['{1e-50,1e
 	LATERAL (SELECT x, lag(x, 1, x) OVER () AS before FROM (SELECT d <=> q::float8[] AS x FROM points ORDER BY d <=> q::float8[] LIMIT 12) s) s
 GROUP BY q ORDER BY q;
 
+-- Few rows among many dead ones, which no vacuum has seen yet: what is late does not
+-- make up a LIMIT.
+CREATE TABLE few (id int, r real[]) WITH (autovacuum_enabled = off);
+INSERT INTO few SELECT i, array_agg(random()) FROM generate_series(1, 600) i, generate_series(1, 32) GROUP BY i;
+CREATE INDEX few_r ON few USING annoy (r);
+DELETE FROM few WHERE id % 67 <> 1;
+SET ann.search_k = 20;
+SET ann.ef_search = 10;
+SET enable_sort = off;
+SELECT count(*) AS answers, sum(rows) AS rows, count(*) FILTER (WHERE NOT sorted) AS unsorted
+FROM (SELECT q, count(*) AS rows, bool_and(x >= before) AS sorted
+	FROM (SELECT i AS q, array_agg(random()) AS v FROM generate_series(1, 50) i, generate_series(1, 32) GROUP BY i) q,
+		LATERAL (SELECT x, lag(x, 1, x) OVER () AS before FROM (SELECT r <-> v AS x FROM few ORDER BY r <-> v LIMIT 10) s) s
+	GROUP BY q) s;
+RESET ann.search_k;
+RESET ann.ef_search;
+RESET enable_sort;
+DROP TABLE few;
+
 DROP TABLE points;
 DROP FUNCTION check_scalars(text, text, text, float8[]);
 DROP FUNCTION check_scan(text, text, float8[]);

@@ -8,7 +8,6 @@
 #define ANN_COMPAT_H
 
 #include "fmgr.h"
-#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/rel.h"
@@ -81,21 +80,6 @@ ann_extend_relation(Relation relation)
 	if (need_lock)
 		UnlockRelationForExtension(relation, ExclusiveLock);
 	return buffer;
-#endif
-}
-
-/* The rows of a table that are not dead, as far as is known; else 'unknown'. */
-static inline double
-ann_live_rows(Relation table, double unknown)
-{
-	PgStat_StatTabEntry *entry = pgstat_fetch_stat_tabentry(RelationGetRelid(table));
-
-	if (entry == NULL)
-		return unknown;
-#if PG_VERSION_NUM >= 160000
-	return (double) entry->live_tuples;
-#else
-	return (double) entry->n_live_tuples;
 #endif
 }
 

@@ -41,6 +41,12 @@
 /* Rows that a scan is prepared to return when nothing tells how many. */
 #define DEFAULT_LIMIT 100
 
+/*
+ * Among so many times the rows wanted, counting those that are dead and have not
+ * been vacuumed, there may be too few that are visible.
+ */
+#define DEAD_SHARE 100
+
 /* ---- begin, rescan, end ---- */
 
 IndexScanDesc
@@ -357,7 +363,33 @@ drop_returned(AnnScan *s)
 	s->next_result = 0;
 }
 
-/* One more stage; false when the pass over the rest is to come. */
+/* Has the first stage found as many rows as are wanted that the snapshot sees? */
+static bool
+enough_visible(IndexScanDesc scan, AnnScan *s)
+{
+	double		visible = 0;
+
+	for (int i = 0; i < s->results.count && visible < s->wanted; i++)
+	{
+		const AnnHit *hit = &s->results.entries[i];
+
+		for (int j = 0; j < hit->num_tids && visible < s->wanted; j++)
+		{
+			ItemPointerData tid = result_tids(hit)[j];
+
+			CHECK_FOR_INTERRUPTS();
+			check_tid(scan, s, &tid);
+			if (table_index_fetch_tuple_check(scan->heapRelation, &tid, scan->xs_snapshot, NULL))
+				visible++;
+		}
+	}
+	return visible >= s->wanted;
+}
+
+/*
+ * One more stage; false when the pass over the rest is to come.  It comes after the
+ * first stage where late rows would have to make up the LIMIT.
+ */
 static bool
 next_stage(IndexScanDesc scan, AnnScan *s)
 {
@@ -373,7 +405,7 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 	drop_returned(s);
 	s->method->stage(scan, s);
 	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
-	return true;
+	return s->stages > 1 || s->wanted * DEAD_SHARE <= s->chunk.rows || enough_visible(scan, s);
 }
 
 static void
@@ -732,10 +764,7 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	s->phase = ANN_SCAN_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
-	rows = Min(rows, s->chunk.rows);
-	if (s->wanted * 8 > rows)
-		rows = Min(rows, ann_live_rows(scan->heapRelation, rows));
-	if (s->wanted * 2 > rows)
+	if (s->wanted * 2 > Min(rows, s->chunk.rows))
 	{
 		start_rest(scan, s);
 		s->phase = ANN_SCAN_REST;
