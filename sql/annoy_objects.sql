@@ -41,6 +41,8 @@ INSERT INTO items SELECT * FROM source;
 SELECT check_index('items');
 REINDEX INDEX items_vec;
 SELECT check_index('items');
+-- the end of what the metapage says: nothing that happened to be in memory
+SELECT pg_read_binary_file(pg_relation_filepath('items_vec'), 68, 4);
 ALTER TABLE items SET UNLOGGED;
 SELECT check_index('items');
 INSERT INTO items SELECT id + 5000, spiral(id + 0.5) FROM source;

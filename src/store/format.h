@@ -139,6 +139,7 @@ typedef enum AnnScalar
  *	  36	 4		centre		first page of the centre; invalid: it is zero
  *	  40	 2		m			of a graph, else 0: a node has up to 2m links
  *	  42	 2		ef_construction	of a graph, else 0
+ *	  44	 4		unused		always 0: padding would hold whatever was there
  *
  * Inserts lock it share only.
  */
@@ -158,6 +159,7 @@ typedef struct AnnMeta
 	BlockNumber centre;
 	uint16		m;
 	uint16		ef_construction;
+	uint32		unused;
 } AnnMeta;
 
 /*
@@ -447,6 +449,7 @@ StaticAssertDecl(sizeof(AnnMeta) == 48, "AnnMeta");
 StaticAssertDecl(offsetof(AnnMeta, seed) == 24, "AnnMeta.seed");
 StaticAssertDecl(offsetof(AnnMeta, centre) == 36, "AnnMeta.centre");
 StaticAssertDecl(offsetof(AnnMeta, ef_construction) == 42, "AnnMeta.ef_construction");
+StaticAssertDecl(offsetof(AnnMeta, unused) == 44, "AnnMeta.unused");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
 StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");
