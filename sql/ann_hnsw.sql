@@ -125,6 +125,20 @@ TRUNCATE queries;
 INSERT INTO queries SELECT id, vec FROM giant WHERE id % 100 = 1;
 SELECT at_least(recall('giant', '<->'), 0.99) AS giant;
 
+-- rows that come and go in clusters, where the index has no vectors: others take the
+-- places of the entries, which have all died after some rounds
+CREATE FUNCTION speck(c int) RETURNS real[] LANGUAGE sql VOLATILE AS
+$$ SELECT array_agg((5 * sin(c * 31 + j * j) + random() - 0.5)::real) FROM generate_series(1, 16) j $$;
+CREATE TABLE bare (id serial, vec real[]) WITH (autovacuum_enabled = off);
+CREATE INDEX bare_vec ON bare USING ann_hnsw (vec) WITH (scalar = none);
+INSERT INTO bare (vec) SELECT speck(i % 10) FROM generate_series(1, 500) i;
+\set round 'DELETE FROM bare WHERE id <= (SELECT max(id) - 100 FROM bare); INSERT INTO bare (vec) SELECT speck(i % 10) FROM generate_series(1, 100) i; VACUUM bare; SELECT code, count(*) FROM ann_check(\'bare_vec\', true) GROUP BY 1;'
+:round :round :round :round :round :round
+TRUNCATE queries;
+INSERT INTO queries SELECT id, vec FROM bare;
+SET ann.ef_search = 40;
+SELECT at_least(recall('bare', '<->'), 0.97) AS bare;
+
 -- many links; and a LIMIT above ef_search
 CREATE INDEX rows_many ON rows USING ann_hnsw (vec) WITH (m = 100, ef_construction = 200);
 SELECT count(*) FROM ann_check('rows_many', true);

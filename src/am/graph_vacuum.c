@@ -12,7 +12,12 @@
  *
  * Dead nodes are read, so that they stay what they are until all that lead to them
  * have been mended.  Then a walk over the whole graph tells what nothing leads to;
- * one of its neighbours gets a link back, or it becomes an entry.
+ * one of its neighbours gets a link back, or it becomes an entry.  Dead entries stay
+ * in their tree until that is done, so that a search, or a server that ends before,
+ * has what leads to the living.
+ *
+ * VACUUM must not ask the table for vectors.  In an index without them a neighbour
+ * inherits the place, and the code, of a dead entry that led to what nothing else does.
  *
  * Each node is changed by one edit; scans and inserts go on meanwhile.
  */
@@ -64,6 +69,10 @@ struct AnnGraphVacuum
 	/* The walk */
 	RefQueue	queue;
 	uint8	   *reached;		/* a bit for each slot of each block */
+
+	/* Where the index has no vectors */
+	RefQueue	dead_entries;
+	AnnElementRef *heirs;		/* of these, or invalid */
 
 	/* Nodes of a page that are to be mended, or have not been reached */
 	RefQueue	found;
@@ -130,6 +139,7 @@ ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnElementTest dead,
 																info->link_dim) + 64));
 	v->scratch = palloc(ann_record_scratch(info));
 	init_queue(&v->queue);
+	init_queue(&v->dead_entries);
 	init_queue(&v->found);
 	return v;
 }
@@ -481,14 +491,22 @@ link_from_neighbour(AnnGraphVacuum *v, AnnElementRef ref)
 	return false;
 }
 
-/* A node becomes an entry, if its vector is known. */
+/*
+ * A node becomes an entry.  If its vector is not known, it is taken to be in the middle
+ * of all.
+ */
 static void
 make_entry(AnnGraphVacuum *v, AnnElementRef ref)
 {
 	AnnTreeInsert insert;
 
 	if (!ann_node_vector(v->reader, ref, v->v, NULL))
-		return;
+	{
+		if (v->at->info->meta.scalar != ANN_SCALAR_NONE)
+			return;
+		v->v->norm2 = 0;
+		memset(v->v->rotated, 0, sizeof(float) * v->at->info->padded);
+	}
 	ann_tree_vector_project_row(v->at->info, v->v);
 	ann_tree_insert_begin(&insert, v->at, v->v, v->v);
 	ann_tree_insert_find(&insert, 0);
@@ -504,10 +522,82 @@ reach_node(AnnGraphVacuum *v, AnnElementRef ref)
 	walk(v);
 }
 
+/* ---- heirs ---- */
+
+void
+ann_graph_vacuum_dead_entry(AnnGraphVacuum *vacuum, AnnElementRef ref)
+{
+	if (vacuum->at->info->meta.scalar == ANN_SCALAR_NONE)
+		push_ref(&vacuum->dead_entries, ref);
+}
+
+static int
+compare_refs(const void *a, const void *b)
+{
+	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
+}
+
+/* The first living neighbour of a dead entry that nothing leads to; or invalid. */
+static AnnElementRef
+find_heir(AnnGraphVacuum *v, AnnElementRef dead)
+{
+	AnnElementRef none;
+
+	ItemPointerSetInvalid(&none);
+	if (!ann_node_vector(v->reader, dead, NULL, v->links))
+		return none;
+	for (int i = 0; i < v->links->count; i++)
+	{
+		AnnElementRef ref = v->links->element[i];
+
+		if (!v->dead(ref, v->state) && !is_reached(v, ref) &&
+			ann_node_vector(v->reader, ref, NULL, v->other_links))
+			return ref;
+	}
+	return none;
+}
+
+static void
+choose_heirs(AnnGraphVacuum *v)
+{
+	RefQueue   *dead = &v->dead_entries;
+
+	qsort(dead->refs, dead->count, sizeof(AnnElementRef), compare_refs);
+	v->heirs = palloc_extended(sizeof(AnnElementRef) * ((Size) dead->count + 1), MCXT_ALLOC_HUGE);
+	for (uint32 i = 0; i < dead->count; i++)
+	{
+		/* a leaf that is divided meanwhile is visited twice */
+		v->heirs[i] = i > 0 && ann_same_tid(&dead->refs[i], &dead->refs[i - 1])
+			? v->heirs[i - 1] : find_heir(v, dead->refs[i]);
+		if (ItemPointerIsValid(&v->heirs[i]))
+		{
+			ann_graph_vacuum_entry(v, v->heirs[i]);
+			walk(v);
+		}
+	}
+}
+
+AnnElementRef
+ann_graph_vacuum_heir(const AnnGraphVacuum *vacuum, AnnElementRef dead)
+{
+	const RefQueue *entries = &vacuum->dead_entries;
+	const AnnElementRef *found = bsearch(&dead, entries->refs, entries->count,
+										 sizeof(AnnElementRef), compare_refs);
+	AnnElementRef result;
+
+	ItemPointerSetInvalid(&result);
+	if (found != NULL)
+		result = vacuum->heirs[found - entries->refs];
+	return result;
+}
+
+/* ---- all of it ---- */
+
 void
 ann_graph_vacuum_reach(AnnGraphVacuum *vacuum)
 {
 	walk(vacuum);
+	choose_heirs(vacuum);
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < vacuum->blocks; block++)
 	{
 		ann_vacuum_delay_point();

@@ -21,8 +21,9 @@ extern AnnGraphVacuum *ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks
 											  AnnElementTest dead, void *state,
 											  BufferAccessStrategy strategy);
 
-/* An element that is in the tree of entries. */
+/* An element that is in the tree of entries; and one that is dead. */
 extern void ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref);
+extern void ann_graph_vacuum_dead_entry(AnnGraphVacuum *vacuum, AnnElementRef ref);
 
 /*
  * Take the links to dead nodes out of the nodes of a page; these get new ones to
@@ -35,6 +36,9 @@ extern void ann_graph_vacuum_page(AnnGraphVacuum *vacuum, BlockNumber block);
  * lead to each node that is alive.
  */
 extern void ann_graph_vacuum_reach(AnnGraphVacuum *vacuum);
+
+/* After that: the entry that takes over the code of a dead one; invalid if none does. */
+extern AnnElementRef ann_graph_vacuum_heir(const AnnGraphVacuum *vacuum, AnnElementRef dead);
 
 /*
  * Let something lead to each node of a graph that has just been written, chunk 0 of

@@ -11,7 +11,9 @@
  *				what nothing leads to from here on is lost
  *	 trees		walks over all trees: takes codes of dead elements out of the
  *				leaves, and nodes that it has not come by out of their pages
- *	 graph		takes links to dead elements out of a graph, and mends it
+ *	 graph		takes links to dead elements out of a graph, and mends it;
+ *				only then walks over its tree again, and takes dead elements
+ *				out of that
  *	 release	frees the slots of the dead elements, and the pages that nothing
  *				has led to
  *	 trees		walks over them once more, and compacts and joins leaves that have
@@ -125,6 +127,7 @@ typedef struct Cleanup
 	uint32		num_dead;		/* elements */
 	uint64		elements;		/* that are alive */
 	AnnGraphVacuum *graph;		/* NULL of a forest */
+	bool		mended;			/* the graph leads to all that is alive */
 	bool		reshape;		/* dead elements have been released: compact and
 								 * join leaves */
 } Cleanup;
@@ -249,17 +252,26 @@ is_dead(AnnElementRef ref, void *state)
 	return false;
 }
 
-/* The same for a row of a leaf.  Those that a graph keeps are its entries. */
-static bool
-is_dead_row(AnnElementRef ref, void *state)
+/*
+ * AnnElementHeir: dead rows of a leaf go.  Those of a graph's tree are its entries,
+ * and stay until it has been mended.
+ */
+static AnnElementRef
+find_heir(AnnElementRef ref, void *state)
 {
 	Cleanup    *c = state;
+	bool		dead = is_dead(ref, c);
+	AnnElementRef result = ref;
 
-	if (is_dead(ref, c))
-		return true;
-	if (c->graph != NULL)
+	if (dead && c->graph == NULL)
+		ItemPointerSetInvalid(&result);
+	else if (dead && c->mended)
+		result = ann_graph_vacuum_heir(c->graph, ref);
+	else if (dead)
+		ann_graph_vacuum_dead_entry(c->graph, ref);
+	else if (c->graph != NULL && !c->mended)
 		ann_graph_vacuum_entry(c->graph, ref);
-	return false;
+	return result;
 }
 
 /* ---- nodes that are lost ---- */
@@ -346,7 +358,7 @@ vacuum_leaf(Cleanup *c, AnnNodeRef ref, AnnNode *node, AnnLeafId *leaf)
 	uint32		places;
 	int64		rows;
 
-	rows = ann_leaf_vacuum(c->at.index, c->at.info, *leaf, is_dead_row, note_reached, c,
+	rows = ann_leaf_vacuum(c->at.index, c->at.info, *leaf, find_heir, note_reached, c,
 						   c->strategy, &places);
 	if (rows < 0)
 		return rows;
@@ -424,7 +436,7 @@ drop_child(Cleanup *c, AnnNodeRef ref, const AnnNodeRef child[2], int other,
 	ann_leaf_claim(c->at.index, empty);
 	if (below[other].is_leaf)
 		ann_leaf_claim(c->at.index, below[other].leaf);
-	if (ann_leaf_vacuum(c->at.index, c->at.info, empty, is_dead_row, note_reached, c,
+	if (ann_leaf_vacuum(c->at.index, c->at.info, empty, find_heir, note_reached, c,
 						c->strategy, &places) == 0 &&
 		lock_empty_leaf(c, empty, &first) &&
 		ann_tree_drop_leaf(c->at.index, c->at.info, ref, child, other, empty, first))
@@ -523,6 +535,7 @@ clean_graph(Cleanup *c)
 		}
 	}
 	ann_graph_vacuum_reach(c->graph);
+	c->mended = true;
 	advise_rebuild(c);
 }
 
@@ -669,7 +682,10 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 		c.graph = ann_graph_vacuum_begin(&c.at, c.blocks, is_dead, &c, c.strategy);
 	clean_trees(&c);
 	if (c.graph != NULL)
+	{
 		clean_graph(&c);
+		clean_trees(&c);
+	}
 	release_elements(&c);
 	release_pages(&c);
 	refresh_chunk(&c);

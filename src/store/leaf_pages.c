@@ -19,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "store/leaf_pages.h"
 #include "store/recent.h"
+#include "store/tids.h"
 
 /* Of the next page while one is visited; the processor finds the others. */
 #define FIRST_LINES 1024
@@ -697,31 +698,45 @@ ann_leaf_set_split_at(Relation index, AnnLeafId leaf, uint32 split_at)
 
 /* ---- vacuum ---- */
 
-/* The rows of a block that are to go, as bits. */
-static uint32
-dead_rows(const AnnLeafBlock *block, AnnElementTest dead, void *state)
+/* Are there rows in a block that are to go or to have another element? */
+static bool
+has_heirs(const AnnLeafBlock *block, AnnElementHeir heir, void *state)
 {
-	uint32		result = 0;
+	bool		result = false;
 
 	for (uint32 live = block->live; live != 0; live &= live - 1)
 	{
-		int			row = pg_rightmost_one_pos32(live);
+		AnnElementRef element = block->element[pg_rightmost_one_pos32(live)];
+		AnnElementRef next = heir(element, state);
 
-		if (dead(block->element[row], state))
-			result |= (uint32) 1 << row;
+		result |= !ann_same_tid(&element, &next);
 	}
 	return result;
 }
 
+static void
+put_heirs(AnnLeafBlock *block, AnnElementHeir heir, void *state)
+{
+	for (uint32 live = block->live; live != 0; live &= live - 1)
+	{
+		int			row = pg_rightmost_one_pos32(live);
+		AnnElementRef next = heir(block->element[row], state);
+
+		if (ItemPointerIsValid(&next))
+			block->element[row] = next;
+		else
+			block->live &= ~((uint32) 1 << row);
+	}
+}
+
 /*
- * Clear the dead rows of a page, which is locked, and unlock it.  'live' and
+ * Bring the rows of a page, which is locked, up to date, and unlock it.  'live' and
  * the references of a large block are on its first page.
  */
 static int64
 vacuum_page(Relation index, const AnnIndex *info, Buffer buffer,
-			AnnElementTest dead, void *state)
+			AnnElementHeir heir, void *state)
 {
-	uint32		gone[ANN_LEAF_ROOM / offsetof(AnnLeafBlock, codes)];
 	int			blocks = count_blocks(index, info, buffer);
 	bool		changed = false;
 	int64		rows = 0;
@@ -730,11 +745,8 @@ vacuum_page(Relation index, const AnnIndex *info, Buffer buffer,
 
 	for (int i = 0; i < blocks; i++)
 	{
-		AnnLeafBlock *block = page_block(info, page, i);
-
-		gone[i] = dead_rows(block, dead, state);
-		changed |= gone[i] != 0;
-		rows += pg_popcount32(block->live & ~gone[i]);
+		changed |= has_heirs(page_block(info, page, i), heir, state);
+		rows += pg_popcount32(page_block(info, page, i)->live);
 	}
 	if (!changed)
 	{
@@ -743,15 +755,19 @@ vacuum_page(Relation index, const AnnIndex *info, Buffer buffer,
 	}
 	ann_edit_begin(&edit, index);
 	page = ann_edit_add(&edit, buffer);
+	rows = 0;
 	for (int i = 0; i < blocks; i++)
-		page_block(info, page, i)->live &= ~gone[i];
+	{
+		put_heirs(page_block(info, page, i), heir, state);
+		rows += pg_popcount32(page_block(info, page, i)->live);
+	}
 	ann_edit_commit(&edit);
 	return rows;
 }
 
 int64
 ann_leaf_vacuum(Relation index, const AnnIndex *info, AnnLeafId leaf,
-				AnnElementTest dead, AnnPageNote note, void *state,
+				AnnElementHeir heir, AnnPageNote note, void *state,
 				BufferAccessStrategy strategy, uint32 *places)
 {
 	BlockNumber block = leaf.first;
@@ -772,7 +788,7 @@ ann_leaf_vacuum(Relation index, const AnnIndex *info, AnnLeafId leaf,
 		*places = header->before + Max(header->blocks, 1) * ANN_BLOCK_ROWS;
 		next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
 		note(block, state);
-		rows += vacuum_page(index, info, buffer, dead, state);
+		rows += vacuum_page(index, info, buffer, heir, state);
 		block = next;
 	}
 	return rows;

@@ -105,14 +105,17 @@ extern bool ann_leaf_lock(Relation index, AnnLeafId leaf, Buffer *buffer);
 extern void ann_leaf_free(Relation index, AnnLeafId leaf, BlockNumber block);
 
 /*
- * Clear the bits of rows for which 'dead' says so.  Returns the number of rows
- * that are left; -1 if there is no such leaf any more.  *places becomes the
- * number of rows that its blocks have room for.  'note' is told of each page.
+ * Ask 'heir' what the element of each row is to be from now on, perhaps twice: the
+ * same, another one that takes over its code, or none (invalid), and the row goes.
+ * Returns the number of rows that are left; -1 if there is no such leaf any more.
+ * *places becomes the number of rows that its blocks have room for.  'note' is told
+ * of each page.
  */
 typedef bool (*AnnElementTest) (AnnElementRef element, void *state);
+typedef AnnElementRef (*AnnElementHeir) (AnnElementRef element, void *state);
 typedef void (*AnnPageNote) (BlockNumber block, void *state);
 extern int64 ann_leaf_vacuum(Relation index, const AnnIndex *info, AnnLeafId leaf,
-							 AnnElementTest dead, AnnPageNote note, void *state,
+							 AnnElementHeir heir, AnnPageNote note, void *state,
 							 BufferAccessStrategy strategy, uint32 *places);
 
 #endif							/* ANN_LEAF_PAGES_H */
