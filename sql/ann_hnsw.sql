@@ -125,6 +125,16 @@ TRUNCATE queries;
 INSERT INTO queries SELECT id, vec FROM giant WHERE id % 100 = 1;
 SELECT at_least(recall('giant', '<->'), 0.99) AS giant;
 
+-- queries from far outside: the nearest rows are no neighbours of one another
+TRUNCATE queries;
+INSERT INTO queries SELECT i, (SELECT array_agg((1000 * (random() - 0.5))::real) FROM generate_series(1, 24 + 0 * i)) FROM generate_series(1, 50) i;
+DROP INDEX rows_vec;
+CREATE INDEX rows_vec ON rows USING ann_hnsw (vec real_cosine_ops);
+SELECT at_least(recall('rows', '<=>'), 0.99) AS far;
+DROP INDEX rows_vec;
+CREATE INDEX rows_vec ON rows USING ann_hnsw (vec) WITH (scalar = i8);
+SELECT at_least(recall('rows', '<->'), 0.99) AS far;
+
 -- rows that come and go in clusters, where the index has no vectors: others take the
 -- places of the entries, which have all died after some rounds
 CREATE FUNCTION speck(c int) RETURNS real[] LANGUAGE sql VOLATILE AS
@@ -138,6 +148,7 @@ TRUNCATE queries;
 INSERT INTO queries SELECT id, vec FROM bare;
 SET ann.ef_search = 40;
 SELECT at_least(recall('bare', '<->'), 0.97) AS bare;
+RESET ann.ef_search;
 
 -- many links; and a LIMIT above ef_search
 CREATE INDEX rows_many ON rows USING ann_hnsw (vec) WITH (m = 100, ef_construction = 200);

@@ -387,12 +387,15 @@ enough_visible(IndexScanDesc scan, AnnScan *s)
 }
 
 /*
- * One more stage; false when the pass over the rest is to come.  It comes after the
- * first stage where late rows would have to make up the LIMIT.
+ * One more stage; false when the pass over the rest is to come.  It comes after a
+ * stage that says so, and after the first one where late rows would have to make up
+ * the LIMIT.
  */
 static bool
 next_stage(IndexScanDesc scan, AnnScan *s)
 {
+	bool		found;
+
 	if (s->info.meta.dim == 0 || !s->method->goes_on(s))
 		return false;
 	if (s->stages > 0)
@@ -403,8 +406,10 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 	}
 	s->stages++;
 	drop_returned(s);
-	s->method->stage(scan, s);
+	found = s->method->stage(scan, s);
 	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
+	if (!found)
+		return false;
 	return s->stages > 1 || s->wanted * DEAD_SHARE <= s->chunk.rows || enough_visible(scan, s);
 }
 

@@ -76,9 +76,10 @@ typedef struct AnnScanSearch
 	/*
 	 * A stage: find and keep (ann_scan_keep) elements, until s->results has the
 	 * s->wanted nearest, and set s->bound.  Each stage is broader than the one
-	 * before.
+	 * before.  False if it has become clear that only the pass over the rest will
+	 * find them.
 	 */
-	void		(*stage) (IndexScanDesc scan, AnnScan *s);
+	bool		(*stage) (IndexScanDesc scan, AnnScan *s);
 
 	/* Keep whatever is in the set below and has not been kept. */
 	void		(*finish) (IndexScanDesc scan, AnnScan *s);

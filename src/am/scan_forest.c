@@ -119,7 +119,7 @@ begin_stages(const AnnScan *s, ForestSearch *f)
 	}
 }
 
-static void
+static bool
 stage(IndexScanDesc scan, AnnScan *s)
 {
 	ForestSearch *f = s->search;
@@ -130,6 +130,7 @@ stage(IndexScanDesc scan, AnnScan *s)
 		f->to_inspect *= 2;
 	ann_leaf_search_run(&f->leaves, f->to_inspect, s->wanted);
 	measure_candidates(scan, s, s->wanted);
+	return true;
 }
 
 static void

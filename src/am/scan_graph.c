@@ -10,12 +10,29 @@
 #include <math.h>
 
 #include "am/graph_search.h"
+#include "am/link_make.h"
 #include "am/options.h"
 #include "am/scan.h"
 #include "utils/float.h"
 
 /* The pass over all elements pays when so much of them has been visited. */
 #define REST_SHARE 0.1
+
+/*
+ * A query is far from the rows if its nearest one is so many times as far from it as
+ * from its own neighbour of this rank (or its last one).
+ */
+#define FAR 2
+#define FAR_RANK 4
+
+/*
+ * The first stage of a query that is far goes on until twice the ef brings nothing new
+ * among so many times what is wanted, and so many rows at least; or until ef is so many
+ * times what it was.
+ */
+#define SETTLED_TIMES 2
+#define SETTLED_MINIMUM 10
+#define FAR_EF 32
 
 typedef struct GraphSearch
 {
@@ -27,6 +44,10 @@ typedef struct GraphSearch
 	/* The node that is being visited */
 	double		low;
 	double		high;
+
+	/* The nearest one so far */
+	AnnElementRef nearest;
+	double		nearest_distance;
 } GraphSearch;
 
 /* Where the element has no vector, the estimate is what there is. */
@@ -58,6 +79,11 @@ visited(AnnElementRef ref, void *state)
 			return;
 		g->high = g->low;
 	}
+	if (g->high < g->nearest_distance)
+	{
+		g->nearest_distance = g->high;
+		g->nearest = ref;
+	}
 	ann_scan_keep(g->scan, s, g->low, g->high, ref, s->element);
 }
 
@@ -68,6 +94,7 @@ begin(IndexScanDesc scan, AnnScan *s)
 
 	g->scan = scan;
 	g->s = s;
+	g->nearest_distance = get_float8_infinity();
 	ann_graph_search_begin(&g->graph, scan->indexRelation, &s->info, &s->chunk, s->v,
 						   visit, visited, g);
 	return g;
@@ -88,6 +115,22 @@ compare_high(const void *a, const void *b)
 	return float8_cmp_internal(*(const double *) a, *(const double *) b);
 }
 
+/* The distance of the n-th nearest result, which there is. */
+static double
+nth_distance(const AnnScan *s, int n)
+{
+	int			count = s->results.count;
+	double	   *high = palloc_extended(sizeof(double) * count, MCXT_ALLOC_HUGE);
+	double		result;
+
+	for (int i = 0; i < count; i++)
+		high[i] = s->results.entries[i].high;
+	qsort(high, count, sizeof(double), compare_high);
+	result = high[n - 1];
+	pfree(high);
+	return result;
+}
+
 /*
  * The distance within which the wanted results are, as far as they are known.  A
  * later stage goes by the estimates: what is as near as those that are still in view
@@ -97,38 +140,111 @@ static double
 farthest_wanted(const AnnScan *s)
 {
 	float		in_view = ann_threshold_get(&((GraphSearch *) s->search)->graph.nearest);
-	int			count = s->results.count;
-	double	   *high = palloc_extended(sizeof(double) * Max(count, 1), MCXT_ALLOC_HUGE);
-	double		result = -get_float8_infinity();
 	int			known = 0;
 	int			wanted;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < s->results.count; i++)
 	{
-		high[i] = s->results.entries[i].high;
 		if (ann_scan_distance_code(s, s->results.entries[i].low) <= in_view)
 			known++;
 	}
-	wanted = s->stages == 1 && count > s->wanted ? count : known;
+	wanted = s->stages == 1 && s->results.count > s->wanted ? s->results.count : known;
 	wanted = (int) Min(wanted, s->wanted);
-	if (wanted > 0)
-	{
-		qsort(high, count, sizeof(double), compare_high);
-		result = high[wanted - 1];
-	}
-	pfree(high);
-	return result;
+	return wanted > 0 ? nth_distance(s, wanted) : -get_float8_infinity();
 }
 
+/* ---- queries far from the rows ---- */
+
+/* AnnRecordVisitor. */
 static void
+load_links(AnnElementRef ref, const AnnElement *record, const AnnLinks *links, void *state)
+{
+	ann_link_set_load(state, links);
+}
+
+static int
+compare_length(const void *a, const void *b)
+{
+	return float4_cmp_internal(*(const float *) a, *(const float *) b);
+}
+
+/*
+ * The squared distance of the query from the nearest node, as the graph has them.
+ * Under inner product the length of the query does not matter: it is that of the
+ * node, of norm max_norm in the space of the trees, from the query's direction.
+ */
+static double
+nearest_distance2(const GraphSearch *g)
+{
+	const AnnScan *s = g->s;
+	double		along;
+
+	if (s->info.meta.metric != ANN_METRIC_IP)
+		return ann_scan_distance_code(s, g->nearest_distance);
+	along = s->query->norm > 0 ? Max(-g->nearest_distance / s->query->norm, 0) : 0;
+	return (double) s->chunk.max_norm * s->chunk.max_norm - along * along;
+}
+
+static bool
+is_far(const GraphSearch *g)
+{
+	const AnnIndex *info = &g->s->info;
+	AnnLinkSet *set;
+	float	   *length2;
+
+	if (isinf(g->nearest_distance))
+		return false;
+	set = ann_link_set_make(info, info->max_links + ANN_LINK_STEP);
+	if (!ann_record_visit(g->graph.index, info, g->nearest, load_links, set,
+						  g->graph.scratch) || set->count == 0)
+		return false;
+	length2 = set->length2;
+	qsort(length2, set->count, sizeof(float), compare_length);
+	return nearest_distance2(g) > FAR * FAR * length2[Min(set->count - 1, FAR_RANK)];
+}
+
+/*
+ * Seen from afar, the rows differ by how far they reach towards the query, and those
+ * that reach farthest may have nothing else in common: links, which lead to rows that
+ * are near one another, lead to some of them only.  So we look for more until there
+ * are none.  Returns false if it is not over when the pass over all elements pays.
+ */
+static bool
+search_from_afar(AnnScan *s, GraphSearch *g)
+{
+	double		most = g->ef * FAR_EF;
+	double		before = get_float8_infinity();
+
+	while (g->ef < most && !ann_graph_search_is_over(&g->graph))
+	{
+		double		rows = Max(SETTLED_TIMES * s->wanted, SETTLED_MINIMUM);
+		double		now = s->results.count < rows ? get_float8_infinity()
+			: nth_distance(s, (int) rows);
+
+		if (now < get_float8_infinity() && now >= before)
+			break;
+		if (!goes_on(s))
+			return false;
+		before = now;
+		g->ef *= 2;
+		ann_graph_search_run(&g->graph, g->ef);
+	}
+	return true;
+}
+
+static bool
 stage(IndexScanDesc scan, AnnScan *s)
 {
 	GraphSearch *g = s->search;
+	bool		found = true;
 
 	g->ef = s->stages == 1 ? ann_search_ef(s->wanted) : g->ef * 2;
 	g->ef = Max(g->ef, s->wanted);
 	ann_graph_search_run(&g->graph, g->ef);
+	if (s->stages == 1 && ann_ef_search == 0 && is_far(g))
+		found = search_from_afar(s, g);
 	s->bound = ann_graph_search_is_over(&g->graph) ? get_float8_infinity() : farthest_wanted(s);
+	return found;
 }
 
 /* What has been visited has been kept. */
