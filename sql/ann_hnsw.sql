@@ -86,7 +86,6 @@ SELECT pg_relation_size('half_vec') <= 1.1 * :before AS reused;
 SELECT code, count(*) FROM ann_check('half_vec', true) GROUP BY 1;
 
 -- a thousand copies of one row among others
-SET ann.ef_search = 100;
 CREATE TABLE copies AS SELECT * FROM rows WHERE id <= 3000;
 INSERT INTO copies SELECT 10000 + i, vec FROM rows, generate_series(1, 1000) i WHERE id = 77;
 CREATE INDEX copies_vec ON copies USING ann_hnsw (vec);
@@ -94,7 +93,6 @@ INSERT INTO copies SELECT 20000 + i, vec FROM rows, generate_series(1, 1000) i W
 SELECT at_least(recall('copies', '<->'), 0.99) AS copies;
 SELECT code, count(*) FROM ann_check('copies_vec', true) GROUP BY 1;
 
-RESET ann.ef_search;
 -- a hundred clusters far from one another
 CREATE TABLE islands AS SELECT r.id, (SELECT array_agg((x / 50 + 10 * (hashint8(r.id % 100 * 31 + o) % 1000) / 1000.0)::real ORDER BY o)
 	FROM unnest(r.vec) WITH ORDINALITY u(x, o)) AS vec FROM rows r;
