@@ -54,6 +54,7 @@ SET maintenance_work_mem = '1MB';
 CREATE INDEX equal_index ON equal USING annoy (vec) WITH (trees = 3);
 SELECT count(*), count(DISTINCT id), min(x), max(x)::integer FROM (SELECT id, vec <-> array_fill(1::real, ARRAY[32]) AS x FROM equal ORDER BY vec <-> array_fill(1::real, ARRAY[32])) s;
 SELECT id FROM equal ORDER BY vec <-> array_fill(7001::real, ARRAY[32]) LIMIT 3;
+SELECT count(*) FROM ann_check('equal_index', true);
 DROP TABLE equal;
 
 -- long vectors: there is room for some of them whatever the setting

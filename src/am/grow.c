@@ -344,6 +344,21 @@ route_rows(Grower *g, const Part *part, const AnnSplitTree *tree)
 	return parts;
 }
 
+/*
+ * The rows of the arena that a tree is to have: their number, theirs in its order.
+ * The first tree makes one element of rows that are equal; the others are to lead
+ * to all elements, of which some are equal that were in different parts.
+ */
+static uint32
+choose_rows(Grower *g)
+{
+	if (g->number == 0)
+		return ann_arena_merge(g->arena);
+	for (uint32 i = 0; i < g->arena->count; i++)
+		g->arena->order[i] = i;
+	return g->arena->count;
+}
+
 static uint32 grow_part(Grower *g, Part *part);
 
 /*
@@ -416,7 +431,7 @@ grow_part(Grower *g, Part *part)
 	{
 		load_part(g, part);
 		BufFileClose(part->file);
-		return grow_arena(g, ann_arena_merge(g->arena));
+		return grow_arena(g, choose_rows(g));
 	}
 
 	tree = grow_parent(g, part);
@@ -448,7 +463,7 @@ grow_first(Grower *g, AnnRowSource *source)
 	Part		part = {source->file, source->rows, true};
 
 	if (source->file == NULL)
-		return grow_arena(g, ann_arena_merge(g->arena));
+		return grow_arena(g, choose_rows(g));
 	if (g->info->meta.trees > 1)
 		g->written = BufFileCreateTemp(false);
 	return grow_part(g, &part);
