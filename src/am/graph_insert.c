@@ -11,8 +11,8 @@
  *	LINK(y, x)  if y has room: add x
  *		else choose among y's neighbours and x by their codes; if x is not chosen,
  *		refuse; else let v be the farthest that was not chosen; if the neighbour of
- *		y that is nearest to v has no link to it, let x have one; and only then let
- *		x take the place of v
+ *		y that is nearest to v has no link to it, let x have one; and only then,
+ *		while nobody can take that away, let x take the place of v
  *
  * So whatever x pushes out of the list of y can be reached from y by way of another
  * neighbour, at any moment: inserts leave nothing unreachable, together or
@@ -368,30 +368,41 @@ choose_victim(AnnLinkSet *set, bool force)
 	return victim;
 }
 
+/* What is to be pushed out of a list, and the node that leads to it then. */
+typedef struct Detour
+{
+	AnnElementRef victim;		/* invalid: there is none */
+	AnnElementRef by;			/* the new node, or one that stays in the list */
+} Detour;
+
 /*
- * Does the new node lead to another one, or 'beside', which is near that?  If not, it
- * comes to, unless it has no room.
+ * See to it that 'beside', if it is valid, or else the new node leads to the victim,
+ * unless that has no room.
  */
 static bool
-lead_to(GraphInsert *g, AnnElementRef x, AnnElementRef other, AnnElementRef beside)
+make_detour(GraphInsert *g, AnnElementRef x, AnnElementRef beside, Detour *detour)
 {
-	AnnLink		link = {other, {0}, g->other_code};
+	AnnLink		link = {detour->victim, {0}, g->other_code};
 
+	detour->by = x;
 	for (int i = 0; i < g->num_own; i++)
 	{
-		if (ann_same_tid(&g->own[i], &other))
+		if (ann_same_tid(&g->own[i], &detour->victim))
 			return true;
 	}
 	if (ItemPointerIsValid(&beside) && ann_node_vector(g->reader, beside, NULL, g->links) &&
-		ann_links_find(g->links, other) >= 0)
+		ann_links_find(g->links, detour->victim) >= 0)
+	{
+		detour->by = beside;
 		return true;
-	if (!ann_node_vector(g->reader, other, g->v, NULL))
+	}
+	if (!ann_node_vector(g->reader, detour->victim, g->v, NULL))
 		return false;
 	ann_make_link(g->at->info, g->stored->rotated, g->v->rotated, (float) g->v->norm2,
 				  g->residual, g->other_code, &link.factors);
 	if (!ann_link_add(g->at, x, &link))
 		return false;
-	g->own[g->num_own++] = other;
+	g->own[g->num_own++] = detour->victim;
 	return true;
 }
 
@@ -422,40 +433,57 @@ find_place(GraphInsert *g, Page page, int slot, const AnnLink *link, bool force,
 }
 
 /*
- * LINK(y, x).  *victim is what x leads to already, so that it may take its place, or
- * invalid.  False if y does not link to x; then *victim, if valid, is what x is to
- * lead to first.
+ * Is the detour for the victim of y, whose page is locked and whose links are in
+ * g->set?  Its page stays locked, so that the detour lasts until the victim is gone:
+ * another insert may be about to push it out there, because y has it.
  */
 static bool
-try_link(GraphInsert *g, AnnElementRef y, const AnnLink *link, bool force,
-		 AnnElementRef *victim)
+hold_detour(GraphInsert *g, AnnElementRef victim, const Detour *detour, AnnElementRef x,
+			Buffer held, Buffer *buffer)
+{
+	*buffer = InvalidBuffer;
+	return ann_same_tid(&victim, &detour->victim) &&
+		(ann_same_tid(&detour->by, &x) || ann_link_set_has(g->set, detour->by)) &&
+		ann_record_hold_link(g->at->index, g->at->info, detour->by, victim, held, buffer);
+}
+
+/*
+ * LINK(y, x).  False if y does not link to x; then the detour's victim, if valid, is
+ * what there has to be one for first.
+ */
+static bool
+try_link(GraphInsert *g, AnnElementRef y, const AnnLink *link, bool force, Detour *detour)
 {
 	const AnnIndex *info = g->at->info;
-	AnnElementRef replaced;
+	AnnElementRef victim;
 	AnnEdit		edit;
 	Buffer		buffer;
+	Buffer		other = InvalidBuffer;
 	Page		page;
 	int			slot;
 	int			place = -1;
 
-	ItemPointerSetInvalid(&replaced);
+	ItemPointerSetInvalid(&victim);
 	if (!ann_record_lock(g->at->index, info, y, NULL, &buffer, &slot))
 	{
-		*victim = replaced;
+		detour->victim = victim;
 		return false;
 	}
 	ann_edit_begin(&edit, g->at->index);
 	page = ann_edit_add(&edit, buffer);
 	if (!ann_record_is_dead(ann_record_get(page, slot)))
-		place = find_place(g, page, slot, link, force, &replaced);
-	if (place < 0 || (ItemPointerIsValid(&replaced) && !ann_same_tid(&replaced, victim)))
+		place = find_place(g, page, slot, link, force, &victim);
+	if (place < 0 || (ItemPointerIsValid(&victim) &&
+					  !hold_detour(g, victim, detour, link->element, buffer, &other)))
 	{
 		ann_edit_abort(&edit);
-		*victim = replaced;
+		detour->victim = victim;
 		return false;
 	}
 	ann_links_put(info, ann_record_links(info, ann_record_get(page, slot)), place, link);
 	ann_edit_commit(&edit);
+	if (BufferIsValid(other))
+		UnlockReleaseBuffer(other);
 	return true;
 }
 
@@ -477,18 +505,18 @@ static bool
 link_back(GraphInsert *g, int i, AnnElementRef x, bool force)
 {
 	AnnLink		link = {x, {0}, g->code};
-	AnnElementRef victim;
+	Detour		detour;
 
 	ann_tree_vector_rotate(g->at->info, g->candidates[i].vector, g->v);
 	ann_make_link(g->at->info, g->v->rotated, g->stored->rotated,
 				  (float) g->stored->norm2, g->residual, g->code, &link.factors);
-	ItemPointerSetInvalid(&victim);
+	ItemPointerSetInvalid(&detour.victim);
 	for (int try = 0; try < MAX_TRIES; try++)
 	{
-		if (try_link(g, g->candidates[i].ref, &link, force, &victim))
+		if (try_link(g, g->candidates[i].ref, &link, force, &detour))
 			return true;
-		if (!ItemPointerIsValid(&victim) ||
-			!lead_to(g, x, victim, nearest_beside(g, victim, x)))
+		if (!ItemPointerIsValid(&detour.victim) ||
+			!make_detour(g, x, nearest_beside(g, detour.victim, x), &detour))
 			return false;
 	}
 	return false;

@@ -1062,3 +1062,31 @@ ann_record_lock(Relation index, const AnnIndex *info, AnnElementRef ref,
 	UnlockReleaseBuffer(*buffer);
 	return false;
 }
+
+bool
+ann_record_hold_link(Relation index, const AnnIndex *info, AnnElementRef from,
+					 AnnElementRef to, Buffer held, Buffer *buffer)
+{
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&from);
+	int			slot = ItemPointerGetOffsetNumberNoCheck(&from) - 1;
+	bool		same_page = block == BufferGetBlockNumber(held);
+	Buffer		at = held;
+	AnnElement *record;
+
+	*buffer = InvalidBuffer;
+	if (!same_page)
+	{
+		if (!ann_page_try_lock(index, block, ANN_PAGE_ELEMENT, buffer))
+			return false;
+		at = *buffer;
+	}
+	record = ann_record_get(BufferGetPage(at), slot);
+	if (record != NULL && !ann_record_is_sound(info, BufferGetPage(at), slot))
+		record_damaged(index, at, slot);
+	if (record != NULL && ann_links_find(ann_record_links(info, record), to) >= 0)
+		return true;
+	if (!same_page)
+		UnlockReleaseBuffer(*buffer);
+	*buffer = InvalidBuffer;
+	return false;
+}

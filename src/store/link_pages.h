@@ -133,6 +133,15 @@ extern bool ann_record_visit(Relation index, const AnnIndex *info, AnnElementRef
 extern bool ann_record_lock(Relation index, const AnnIndex *info, AnnElementRef ref,
 							BufferAccessStrategy strategy, Buffer *buffer, int *slot);
 
+/*
+ * Keep the record at 'from' as it is, if it links to 'to', for a caller that has locked
+ * the page 'held': its page is pinned and locked, too, unless it is that one (*buffer
+ * becomes invalid).  False if there is no such link, or the page is busy: we do not
+ * wait for one page with another one locked.
+ */
+extern bool ann_record_hold_link(Relation index, const AnnIndex *info, AnnElementRef from,
+								 AnnElementRef to, Buffer held, Buffer *buffer);
+
 /* Hint that a record will be visited soon. */
 extern void ann_record_prefetch(Relation index, const AnnIndex *info, AnnElementRef ref);
 
