@@ -55,8 +55,8 @@
  * The owner of a list is an element (slot + 1) or the entry of a chunk (its
  * number in the page of the directory).
  *
- * What waits for VACUUM is not wrong: dead elements, their codes, and pages that
- * nothing leads to.
+ * What waits for VACUUM is not wrong: dead elements, their codes, pages that nothing
+ * leads to, and in a graph with dead nodes what only these have led to.
  *
  * Memory: 7 bytes for each page of the index, the sets of nodes and segments
  * (a bit for each, and 50 bytes a page), and with 'heap' the sets of the living

@@ -567,8 +567,7 @@ walk_tree(TreeWalk *walk, AnnNodeRef root)
 
 /*
  * Elements with a visible row that no code of the tree leads to, nor links from
- * these.  Others may be
- * on their way into the tree, or have been given up on it.
+ * these.  Others may be on their way into the tree, or have been given up on it.
  */
 static void
 check_unreferenced(TreeWalk *walk)
@@ -600,6 +599,16 @@ check_unreferenced(TreeWalk *walk)
 	}
 }
 
+/* Is a VACUUM between taking links to dead nodes away and mending what that cut off? */
+static bool
+may_be_mending(AnnCheck *check, uint32 number)
+{
+	AnnChunk	chunk;
+
+	return ann_is_graph(check->info) &&
+		ann_check_read_chunk(check, number, &chunk) && chunk.dead > 0;
+}
+
 /* One tree of a chunk; 'places' are those of all its trees. */
 static void
 check_tree(AnnCheck *check, uint32 chunk, int tree, AnnPlaceSet *places)
@@ -621,7 +630,8 @@ check_tree(AnnCheck *check, uint32 chunk, int tree, AnnPlaceSet *places)
 		{
 			if (ann_is_graph(check->info))
 				ann_check_reach(check, chunk, walk->elements);
-			check_unreferenced(walk);
+			if (!may_be_mending(check, chunk))
+				check_unreferenced(walk);
 		}
 		if (walk->elements != NULL)
 			ann_place_set_free(walk->elements);

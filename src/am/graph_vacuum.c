@@ -435,7 +435,10 @@ ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref)
 	if (!find_bit(vacuum, ref, &byte, &mask) || (vacuum->reached[byte] & mask) != 0)
 		return;
 	vacuum->reached[byte] |= mask;
-	push_ref(&vacuum->queue, ref);
+
+	/* an insert that had seen it alive leads to it; it will be gone */
+	if (!vacuum->dead(ref, vacuum->state))
+		push_ref(&vacuum->queue, ref);
 }
 
 /* AnnRecordVisitor: what a node leads to. */
