@@ -40,7 +40,7 @@ ann_graph_options_init(AnnGraphOptions *options, int dim, int m, int ef_construc
 	options->leaf_max = small ? 800 : 600;
 	options->leaf_min = 100;
 	options->sketch = dim < USUAL_SKETCH ? dim : USUAL_SKETCH;
-	options->nearest = scaled(12, effort * (m > 16 ? m / 16.0 : 1), 4, ANN_MAX_NEAREST);
+	options->nearest = scaled(16, effort * (m > 16 ? m / 16.0 : 1), 4, ANN_MAX_NEAREST);
 	options->reservoir = scaled(small ? 40 : 48, effort, degree + degree / 4, 512);
 	options->degree = degree;
 	options->fill = degree < USUAL_FILL ? degree : USUAL_FILL;
@@ -372,6 +372,47 @@ ann_reservoirs_add(AnnReservoirs *reservoirs, uint32_t from, uint32_t to,
 	memmove(candidates + at + 1, candidates + at, sizeof(*candidates) * (n - at));
 	candidates[at] = candidate;
 	reservoirs->counts[from] = (uint16_t) (n + 1);
+}
+
+/* Has a node this neighbour? */
+static bool
+has_link(const AnnGraph *graph, uint32_t node, uint32_t neighbour)
+{
+	const uint32_t *links = ann_graph_links(graph, node);
+	uint32_t	k = 0;
+
+	while (k < graph->degrees[node] && links[k] != neighbour)
+		k++;
+	return k < graph->degrees[node];
+}
+
+void
+ann_reservoirs_keep_links(AnnReservoirs *reservoirs, const AnnGraph *graph, uint32_t row)
+{
+	uint64_t   *candidates = reservoirs->candidates + (size_t) row * reservoirs->capacity;
+	uint32_t	kept = 0;
+
+	for (uint32_t i = 0; i < reservoirs->counts[row]; i++)
+	{
+		if (has_link(graph, row, (uint32_t) candidates[i]))
+			candidates[kept++] = candidates[i];
+	}
+	reservoirs->counts[row] = (uint16_t) kept;
+}
+
+void
+ann_reservoirs_return_links(AnnReservoirs *reservoirs, const AnnGraph *graph, uint32_t row)
+{
+	const uint64_t *candidates = reservoirs->candidates + (size_t) row * reservoirs->capacity;
+
+	for (uint32_t i = 0; i < reservoirs->counts[row]; i++)
+	{
+		uint32_t	neighbour = (uint32_t) candidates[i];
+
+		/* others have returned theirs to this row */
+		if (has_link(graph, row, neighbour))
+			ann_reservoirs_add(reservoirs, neighbour, row, ann_candidate_distance(candidates[i]));
+	}
 }
 
 /*

@@ -140,4 +140,14 @@ extern void ann_prune_row(AnnGraph *graph, const AnnGraphRows *rows,
 						  const AnnReservoirs *reservoirs, uint32_t row,
 						  const AnnGraphOptions *options, void *scratch);
 
+/*
+ * Candidates for better neighbours, once all rows have some: those that were chosen,
+ * and those that chose the row.  Keep of a row's reservoir what has become neighbours;
+ * when that is done for all, let each row into the reservoirs of its neighbours.
+ */
+extern void ann_reservoirs_keep_links(AnnReservoirs *reservoirs,
+									  const AnnGraph *graph, uint32_t row);
+extern void ann_reservoirs_return_links(AnnReservoirs *reservoirs,
+										const AnnGraph *graph, uint32_t row);
+
 #endif							/* ANN_GRAPH_H */

@@ -122,21 +122,52 @@ ann_graph_meet(AnnGraphMaker *maker)
 	pfree(maker->leaf_scratch);
 }
 
+/* Choose the neighbours of all rows from their reservoirs. */
+static void
+prune_rows(AnnGraphMaker *maker)
+{
+	char	   *scratch = allocate(maker, ann_prune_row_scratch_size(&maker->options));
+
+	for (uint32 i = 0; i < maker->arena->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_prune_row(&maker->graph, &maker->rows, &maker->reservoirs,
+					  maker->visits.order[i], &maker->options, scratch);
+	}
+	pfree(scratch);
+}
+
+/*
+ * The reservoirs become the neighbours that rows have, and the rows whose neighbours
+ * they are.  What a row is chosen by is rarely what it chooses: in a dense region
+ * others are nearer to it, and searches would have no way out.
+ */
+static void
+meet_again(AnnGraphMaker *maker)
+{
+	for (uint32 i = 0; i < maker->arena->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_reservoirs_keep_links(&maker->reservoirs, &maker->graph, maker->visits.order[i]);
+	}
+	for (uint32 i = 0; i < maker->arena->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_reservoirs_return_links(&maker->reservoirs, &maker->graph, maker->visits.order[i]);
+	}
+}
+
 void
 ann_graph_choose(AnnGraphMaker *maker)
 {
 	uint32		n = maker->arena->count;
 	const AnnGraphOptions *options = &maker->options;
-	char	   *scratch = allocate(maker, ann_prune_row_scratch_size(options));
+	void	   *scratch;
 
 	ann_graph_init(&maker->graph, n, options, allocate(maker, ann_graph_size(n, options)));
-	for (uint32 i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ann_prune_row(&maker->graph, &maker->rows, &maker->reservoirs,
-					  maker->visits.order[i], options, scratch);
-	}
-	pfree(scratch);
+	prune_rows(maker);
+	meet_again(maker);
+	prune_rows(maker);
 	pfree(maker->reservoirs.candidates);
 
 	maker->entries.nodes = allocate(maker, sizeof(uint32) * n);

@@ -921,14 +921,14 @@ test_options(void)
 	ann_graph_options_init(&small, 832, 16, 16);
 	ann_graph_options_init(&usual, 832, 16, 64);
 	ann_graph_options_init(&large, 832, 16, 256);
-	ok(usual.fanout == 5 && usual.nearest == 12 && usual.reservoir == 48 &&
+	ok(usual.fanout == 5 && usual.nearest == 16 && usual.reservoir == 48 &&
 	   usual.leaf_max == 600 && usual.leaf_min == 100 && usual.degree == 32,
 	   "usual options");
-	ok(small.fanout < 5 && small.nearest < 12 && small.reservoir < 48 &&
-	   large.fanout > 5 && large.nearest > 12 && large.reservoir > 48,
+	ok(small.fanout < 5 && small.nearest < 16 && small.reservoir < 48 &&
+	   large.fanout > 5 && large.nearest > 16 && large.reservoir > 48,
 	   "options grow with ef_construction");
 	ann_graph_options_init(&usual, 128, 16, 64);
-	ok(usual.fanout == 6 && usual.nearest == 12 && usual.reservoir == 40 &&
+	ok(usual.fanout == 6 && usual.nearest == 16 && usual.reservoir == 40 &&
 	   usual.leaf_max == 800, "options of few dimensions");
 	ann_graph_options_init(&small, 64, 2, 4);
 	ann_graph_options_init(&large, 4096, 100, 1000);
