@@ -1,6 +1,6 @@
 /*
  * frontier.c
- *	  The heaps and the set of a search.
+ *	  The heaps, the set and the map of a search.
  *
  * Both heaps sift a hole instead of swapping entries: the entry on its way is
  * written once, where it comes to rest.
@@ -182,4 +182,55 @@ ann_seen_move(AnnSeen *seen, uint64_t *slots, size_t capacity)
 		if (old.slots[i] != ANN_SEEN_NOTHING)
 			ann_seen_insert(seen, old.slots[i]);
 	}
+}
+
+void
+ann_met_init(AnnMet *met, AnnMetItem *items, size_t capacity)
+{
+	for (size_t i = 0; i < capacity; i++)
+		items[i].key = ANN_SEEN_NOTHING;
+	met->items = items;
+	met->size = 0;
+	met->capacity = capacity;
+}
+
+/* The item of the key, or the empty one where it belongs. */
+static inline AnnMetItem *
+find_item(const AnnMet *met, uint64_t key)
+{
+	size_t		mask = met->capacity - 1;
+	size_t		i = (size_t) ann_mix64(key) & mask;
+
+	while (met->items[i].key != key && met->items[i].key != ANN_SEEN_NOTHING)
+		i = (i + 1) & mask;
+	return &met->items[i];
+}
+
+AnnMetItem *
+ann_met_find(AnnMet *met, uint64_t key)
+{
+	AnnMetItem *item = find_item(met, key);
+	AnnMetItem	none = {key, 0, 0, 0};
+
+	if (item->key == key)
+		return item;
+	if (met->size >= met->capacity / 4 * 3)
+		return NULL;
+	*item = none;
+	met->size++;
+	return item;
+}
+
+void
+ann_met_move(AnnMet *met, AnnMetItem *items, size_t capacity)
+{
+	AnnMet		old = *met;
+
+	ann_met_init(met, items, capacity);
+	for (size_t i = 0; i < old.capacity; i++)
+	{
+		if (old.items[i].key != ANN_SEEN_NOTHING)
+			*find_item(met, old.items[i].key) = old.items[i];
+	}
+	met->size = old.size;
 }

@@ -1,9 +1,10 @@
 /*
  * frontier.h
  *	  What a search keeps while it runs: the candidates still to be explored,
- *	  the threshold that a candidate must beat, and the items already seen.
+ *	  the threshold that a candidate must beat, the items already seen, and what
+ *	  is known of those that were met.
  *
- * All three work in arrays that the caller allocates and enlarges; none of
+ * All of them work in arrays that the caller allocates and enlarges; none of
  * them allocates.  Costs are floats, never NaN; infinity is allowed.  Equal
  * inputs give equal results: nothing depends on addresses or on capacities.
  */
@@ -111,5 +112,54 @@ extern bool ann_seen_contains(const AnnSeen *seen, uint64_t key);
  * capacity.  The old slots are the caller's again.  O(capacity).
  */
 extern void ann_seen_move(AnnSeen *seen, uint64_t *slots, size_t capacity);
+
+/*
+ * Met: a map of 64-bit keys, any but ANN_SEEN_NOTHING, to what a search knows of
+ * the items, in the same way.
+ */
+typedef struct AnnMetItem
+{
+	uint64_t	key;			/* ANN_SEEN_NOTHING where there is none */
+	float		distance;		/* or the mean of estimates of it */
+	uint16_t	estimates;		/* that this is the mean of */
+	uint16_t	state;			/* the caller's; 0 at first */
+} AnnMetItem;
+
+typedef struct AnnMet
+{
+	AnnMetItem *items;
+	size_t		size;			/* number of keys */
+	size_t		capacity;		/* number of items, a power of two */
+} AnnMet;
+
+/* An empty map in 'capacity' items, a power of two >= 4, which may hold anything. */
+extern void ann_met_init(AnnMet *met, AnnMetItem *items, size_t capacity);
+
+/*
+ * The item of a key, which is added if it is new, all else 0; NULL if there is no
+ * room for it.  It stays where it is until the map is moved.  O(1) on average.
+ */
+extern AnnMetItem *ann_met_find(AnnMet *met, uint64_t key);
+
+/* Take one more estimate into account; false if the mean has not sunk by it. */
+static inline bool
+ann_met_estimate(AnnMetItem *item, float estimate)
+{
+	float		before = item->distance;
+
+	if (item->estimates == 0)
+	{
+		item->distance = estimate;
+		item->estimates = 1;
+		return true;
+	}
+	if (item->estimates < UINT16_MAX)
+		item->estimates++;
+	item->distance += (estimate - before) / item->estimates;
+	return item->distance < before;
+}
+
+/* As ann_seen_move. */
+extern void ann_met_move(AnnMet *met, AnnMetItem *items, size_t capacity);
 
 #endif							/* ANN_FRONTIER_H */

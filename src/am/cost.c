@@ -36,7 +36,7 @@
  * An index is searched again and again, so that most of what a search reads
  * is in memory.  Pages are priced as if so many searches found it empty.
  */
-#define SEARCHES_PER_CACHE 10
+#define SEARCHES_PER_CACHE 12
 
 /* Estimates from codes, 32 at once, that cost as much as one operator. */
 #define CODES_PER_OPERATOR 8
@@ -55,7 +55,7 @@
 #define RERANKED_PER_ROW 4
 
 /* Pages of a graph's entries that a search reads, and codes on such a page. */
-#define ENTRY_PAGES 12
+#define ENTRY_PAGES 5
 #define CODES_PER_PAGE 64
 
 /* The options of an index that the planner has locked, and its method. */

@@ -36,6 +36,7 @@
 #include "am/source.h"
 #include "miscadmin.h"
 #include "store/tids.h"
+#include "utils/float.h"
 
 /* Candidates that are compared with a new row, the nearest first. */
 #define MAX_EQUAL 8
@@ -179,7 +180,7 @@ visit(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 }
 
 /* AnnNodeVisited, where the table has the vectors. */
-static void
+static AnnCodeDistance
 visited(AnnElementRef ref, void *state)
 {
 	GraphInsert *g = state;
@@ -190,11 +191,12 @@ visited(AnnElementRef ref, void *state)
 	if (g->heap == NULL || !ann_heap_source_floats(g->heap, info, &g->tid, floats))
 	{
 		pfree(floats);
-		return;
+		return get_float4_nan();
 	}
 	c = new_candidate(g, ref);
 	set_vector(info, c, floats);
 	c->distance = distance(info, &g->x, c);
+	return code_distance(g, c);
 }
 
 static int

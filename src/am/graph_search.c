@@ -1,6 +1,17 @@
 /*
  * graph_search.c
  *	  Searching a graph: from node to node along links, nearest first.
+ *
+ *	SEARCH(q, ef)
+ *		while the estimate of the nearest node of the pool is below the ef-th
+ *		distance of those that have been visited:
+ *			visit it: its distance; an estimate for each of its neighbours
+ *
+ * A neighbour is estimated by each node that leads to it, and the errors are
+ * independent, as the codes are of different residuals: the mean of the estimates
+ * is what counts.  A node is in the pool with the least mean that it has had, and
+ * put back when it comes out too early.  Estimates that are hopeless are not looked
+ * at, which most of them are; a larger ef comes back to them.
  */
 #include "postgres.h"
 
@@ -13,11 +24,20 @@
 #include "utils/memutils.h"
 
 /* Of the entries, a search inspects the codes of so many, or of one in so many. */
-#define MIN_INSPECTED 1024
-#define INSPECTED_OF 8
+#define MIN_INSPECTED 256
+#define INSPECTED_OF 32
 
 /* It may begin at so many of them. */
 #define BEGUN_AT 16
+
+/*
+ * An estimate is hopeless if it is above the threshold by this share of the distance
+ * of the node that it comes from, to which its error is proportional.
+ */
+#define HOPELESS 0.2f
+
+/* Items of the map for each of ef, in the beginning. */
+#define MET_PER_EF 16
 
 /* Nodes that are fetched ahead while one is visited. */
 #define PREFETCHED 3
@@ -42,69 +62,131 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	ann_frontier_init(&search->pool, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_frontier_init(&search->rejected, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 512), 512);
-	ann_seen_init(&search->met, palloc(sizeof(uint64) * 1024), 1024);
 }
 
-/* A node counts once, with the first distance that is known. */
-static void
-count_node(AnnGraphSearch *s, AnnCodeDistance d2, uint64 key)
+/* ---- nodes that have been met ---- */
+
+/* AnnMetItem.state: whether a node has been visited, and counts as found. */
+enum
 {
-	if (ann_note_seen(&s->met, key))
-		ann_threshold_offer(&s->nearest, d2);
+	WAITING,
+	FOUND,
+	PASSED						/* it has no row */
+};
+
+/* Of a node that is to be visited in any case. */
+#define UNKNOWN (-FLT_MAX)
+
+static AnnMetItem *
+find_node(AnnGraphSearch *s, uint64 key)
+{
+	size_t		before = s->met.size;
+	AnnMetItem *result = ann_met_find(&s->met, key);
+
+	if (result == NULL)
+	{
+		AnnMetItem *old = s->met.items;
+		size_t		capacity = s->met.capacity * 2;
+
+		ann_met_move(&s->met, MemoryContextAllocHuge(GetMemoryChunkContext(old),
+													 sizeof(AnnMetItem) * capacity), capacity);
+		pfree(old);
+		result = ann_met_find(&s->met, key);
+	}
+	s->waiting += s->met.size - before;
+	return result;
 }
 
-/*
- * A node that is met: it waits in the pool if its estimate is good enough, several
- * times if it is met again.  One of which nothing is known is visited in any case,
- * and counts then.
- */
+/* A node that is met: it goes to the pool if it is good enough. */
 static void
 meet(AnnGraphSearch *s, AnnCodeDistance estimate, uint64 key)
 {
-	if (isnan(estimate))
-	{
-		ann_heap_push(&s->pool, -FLT_MAX, key);
-		return;
-	}
-	if (estimate > ann_threshold_get(&s->nearest))
-	{
-		AnnFrontier *rejected = &s->rejected;
+	AnnMetItem *node = find_node(s, key);
+	bool		better;
 
-		ann_heap_reserve(rejected);
-		rejected->entries[rejected->size].cost = estimate;
-		rejected->entries[rejected->size++].item = key;
+	if (node->state != WAITING)
 		return;
+	if (!isnan(estimate))
+	{
+		if (node->estimates == 0)
+			ann_threshold_offer(&s->promising, estimate);
+		better = ann_met_estimate(node, estimate);
 	}
-	ann_heap_push(&s->pool, estimate, key);
-	count_node(s, estimate, key);
+	else
+	{
+		better = (node->estimates == 0);
+		if (better)
+			node->distance = UNKNOWN;
+	}
+	if (better && node->distance <= ann_threshold_get(&s->nearest))
+		ann_heap_push(&s->pool, node->distance, key);
 }
 
-/* ---- the pool ---- */
-
-/* Make room for so many estimates, keeping those there are. */
-static void
-widen(AnnGraphSearch *s, size_t k)
+static float *
+allocate_values(float *old, size_t n)
 {
-	if (k > s->nearest_room)
-	{
-		s->nearest_room = k + 64;
-		s->nearest.values = s->nearest.values == NULL
-			? palloc_extended(sizeof(float) * s->nearest_room, MCXT_ALLOC_HUGE)
-			: repalloc_huge(s->nearest.values, sizeof(float) * s->nearest_room);
-	}
-	s->nearest.k = k;
+	if (old != NULL)
+		pfree(old);
+	return palloc_extended(sizeof(float) * n, MCXT_ALLOC_HUGE);
 }
 
-/* With a larger ef, what was rejected has another chance. */
 static void
-meet_rejected(AnnGraphSearch *s)
+begin_search(AnnGraphSearch *s, size_t ef)
 {
-	AnnFrontier old = s->rejected;
+	size_t		capacity = pg_nextpower2_64(MET_PER_EF * Max(ef, 64));
 
-	ann_frontier_init(&s->rejected, palloc(sizeof(AnnCandidate) * 512), 512);
-	for (size_t i = 0; i < old.size; i++)
-		meet(s, old.entries[i].cost, old.entries[i].item);
-	pfree(old.entries);
+	ann_met_init(&s->met, palloc_extended(sizeof(AnnMetItem) * capacity, MCXT_ALLOC_HUGE),
+				 capacity);
+}
+
+/* With a larger ef, what was not good enough has another chance. */
+static void
+go_on(AnnGraphSearch *s)
+{
+	const AnnMetItem *end;
+
+	for (size_t i = 0; i < s->rejected.size; i++)
+	{
+		AnnMetItem *node = find_node(s, s->rejected.entries[i].item);
+
+		if (node->state == WAITING)
+			(void) ann_met_estimate(node, s->rejected.entries[i].cost);
+	}
+	s->rejected.size = 0;
+	end = s->met.items + s->met.capacity;
+	for (const AnnMetItem *node = s->met.items; node < end; node++)
+	{
+		if (node->key == ANN_SEEN_NOTHING || node->distance == UNKNOWN)
+			continue;
+		if (node->state == FOUND)
+			ann_threshold_offer(&s->nearest, node->distance);
+		if (node->estimates > 0)
+			ann_threshold_offer(&s->promising, node->distance);
+	}
+	for (const AnnMetItem *node = s->met.items; node < end; node++)
+	{
+		if (node->key != ANN_SEEN_NOTHING && node->state == WAITING &&
+			node->distance <= ann_threshold_get(&s->nearest))
+			ann_heap_push(&s->pool, node->distance, node->key);
+	}
+}
+
+static void
+set_ef(AnnGraphSearch *s, size_t ef)
+{
+	if (ef > s->room)
+	{
+		s->room = ef;
+		s->nearest.values = allocate_values(s->nearest.values, ef);
+		s->promising.values = allocate_values(s->promising.values, ef);
+	}
+	ann_threshold_init(&s->nearest, s->nearest.values, ef);
+	ann_threshold_init(&s->promising, s->promising.values, ef);
+	s->pool.size = 0;
+	if (s->begun)
+		go_on(s);
+	else
+		begin_search(s, ef);
 }
 
 /*
@@ -121,13 +203,47 @@ meet_entries(AnnGraphSearch *s)
 
 	rows = Max(Max(rows, MIN_INSPECTED), 2 * entries->inspected);
 	ann_leaf_search_run(entries, rows, BEGUN_AT);
-	while (ann_frontier_pop(&entries->candidates, &next))
+	for (int i = 0; i < BEGUN_AT && ann_frontier_pop(&entries->candidates, &next); i++)
+	{
+		AnnMetItem *node = find_node(s, next.item);
+
+		if (node->state != WAITING || node->estimates > 0)
+			continue;
+		node->distance = next.cost;
 		ann_heap_push(&s->pool, next.cost, next.item);
+	}
 }
 
 /* ---- visits ---- */
 
-/* The neighbours of the node that is being visited go to the pool. */
+/* Meet some neighbours of the node that is being visited, d2 from the query. */
+static void
+meet_block(AnnGraphSearch *s, const AnnElementRef *element, const float *estimate, int n,
+		   float d2)
+{
+	AnnFrontier *rejected = &s->rejected;
+	float		limit = Min(ann_threshold_get(&s->nearest), ann_threshold_get(&s->promising));
+	uint8		hopeful[ANN_CODE_ROWS];
+	int			count = 0;
+
+	limit += HOPELESS * d2;
+	ann_heap_reserve(rejected, n);
+
+	/* without branches, which nobody could predict */
+	for (int i = 0; i < n; i++)
+	{
+		bool		hopeless = estimate[i] > limit;
+
+		hopeful[count] = (uint8) i;
+		count += !hopeless;
+		rejected->entries[rejected->size].cost = estimate[i];
+		rejected->entries[rejected->size].item = ann_element_key(element[i]);
+		rejected->size += hopeless;
+	}
+	for (int i = 0; i < count; i++)
+		meet(s, estimate[hopeful[i]], ann_element_key(element[hopeful[i]]));
+}
+
 static void
 meet_neighbours(AnnGraphSearch *s, const AnnLinks *links, float d2)
 {
@@ -137,13 +253,7 @@ meet_neighbours(AnnGraphSearch *s, const AnnLinks *links, float d2)
 		float		estimate[ANN_CODE_ROWS];
 
 		ann_links_scan(s->info, links, first, s->link_query, d2, estimate);
-		for (int i = 0; i < n; i++)
-		{
-			uint64		key = ann_element_key(links->element[first + i]);
-
-			if (!ann_seen_contains(&s->seen, key))
-				meet(s, estimate[i], key);
-		}
+		meet_block(s, links->element + first, estimate, n, d2);
 	}
 }
 
@@ -153,7 +263,7 @@ visit_record(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 	AnnGraphSearch *s = state;
 	float		d2 = s->visit(ref, record, links, s->estimate, s->state);
 
-	count_node(s, d2, ann_element_key(ref));
+	s->distance = d2;
 	s->counts = !ann_record_is_dead(record);
 	if (s->info->meta.metric == ANN_METRIC_IP)
 		d2 += links->norm2;
@@ -169,16 +279,29 @@ prefetch_nodes(AnnGraphSearch *s)
 }
 
 static void
-visit_node(AnnGraphSearch *s, AnnElementRef ref, AnnCodeDistance estimate)
+visit_node(AnnGraphSearch *s, uint64 key, AnnCodeDistance estimate)
 {
+	AnnElementRef ref = ann_key_element(key);
+	AnnMetItem *node;
+
+	(void) ann_note_seen(&s->seen, key);
 	s->estimate = estimate;
 	s->counts = false;
-	if (!ann_record_visit(s->index, s->info, ref, visit_record, s, s->scratch))
-		return;
-	if (!s->counts)
-		widen(s, s->nearest.k + 1);
-	else if (s->visited != NULL)
-		s->visited(ref, s->state);
+	s->distance = estimate;
+	if (ann_record_visit(s->index, s->info, ref, visit_record, s, s->scratch) &&
+		s->counts && s->visited != NULL)
+	{
+		AnnCodeDistance distance = s->visited(ref, s->state);
+
+		if (!isnan(distance))
+			s->distance = distance;
+	}
+	node = find_node(s, key);
+	node->distance = s->distance;
+	node->state = s->counts ? FOUND : PASSED;
+	s->waiting--;
+	if (s->counts && s->distance != UNKNOWN)
+		ann_threshold_offer(&s->nearest, s->distance);
 }
 
 /* Visit the nodes of the pool that are good enough. */
@@ -190,29 +313,36 @@ visit_pool(AnnGraphSearch *s)
 	while (s->pool.size > 0 &&
 		   ann_frontier_peek(&s->pool)->cost <= ann_threshold_get(&s->nearest))
 	{
+		const AnnMetItem *node;
+
 		CHECK_FOR_INTERRUPTS();
 		ann_frontier_pop(&s->pool, &next);
-		if (!ann_note_seen(&s->seen, next.item))
+		node = find_node(s, next.item);
+		if (node->state != WAITING)
 			continue;
+		if (node->distance > next.cost)
+		{
+			if (node->distance <= ann_threshold_get(&s->nearest))
+				ann_heap_push(&s->pool, node->distance, next.item);
+			continue;
+		}
 		prefetch_nodes(s);
-		visit_node(s, ann_key_element(next.item), next.cost);
+		visit_node(s, next.item, next.cost);
 	}
 }
 
 void
 ann_graph_search_run(AnnGraphSearch *search, double ef)
 {
-	widen(search, (size_t) Min(ef, PG_INT32_MAX / 2));
+	set_ef(search, (size_t) Min(ef, PG_INT32_MAX / 2));
 	if (!search->begun)
 		meet_entries(search);
-	else
-		meet_rejected(search);
 	search->begun = true;
 	visit_pool(search);
 
 	/* whatever links lead to has been visited: there may be other entries */
-	while (search->pool.size == 0 && search->rejected.size == 0 &&
-		   search->seen.size < ef && !ann_leaf_search_is_over(&search->entries))
+	while (search->waiting == 0 && search->rejected.size == 0 && search->seen.size < ef &&
+		   !ann_leaf_search_is_over(&search->entries))
 	{
 		meet_entries(search);
 		visit_pool(search);

@@ -36,8 +36,11 @@ typedef AnnCodeDistance (*AnnNodeVisitor) (AnnElementRef ref, const AnnElement *
 										   const AnnLinks *links,
 										   AnnCodeDistance estimate, void *state);
 
-/* Called behind it for each that has a row, without a lock. */
-typedef void (*AnnNodeVisited) (AnnElementRef ref, void *state);
+/*
+ * Called behind it for each that has a row, without a lock.  Returns the distance if
+ * it is known by now, or NaN.
+ */
+typedef AnnCodeDistance (*AnnNodeVisited) (AnnElementRef ref, void *state);
 
 typedef struct AnnGraphSearch
 {
@@ -52,17 +55,20 @@ typedef struct AnnGraphSearch
 
 	/* How far it has come */
 	AnnLeafSearch entries;		/* the nodes that a search begins at */
-	AnnFrontier pool;			/* to be visited */
-	AnnFrontier rejected;		/* not good enough for ef; no heap */
-	AnnThreshold nearest;		/* the ef least estimates of different nodes, and
-								 * one more for each dead node */
-	size_t		nearest_room;	/* of nearest.values */
+	AnnMet		met;			/* nodes that visited ones have links to */
+	size_t		waiting;		/* of these have not been visited */
+	AnnFrontier pool;			/* those of them that are good enough, by estimates
+								 * that their means may have left behind */
+	AnnFrontier rejected;		/* estimates that are too large for ef; no heap */
+	AnnThreshold nearest;		/* the ef least distances of visited nodes */
+	AnnThreshold promising;		/* the ef least first estimates */
+	size_t		room;			/* for values of each */
 	AnnSeen		seen;			/* nodes that have been visited */
-	AnnSeen		met;			/* nodes that have been in the pool */
 	bool		begun;
 
 	/* The node that is being visited */
 	AnnCodeDistance estimate;
+	AnnCodeDistance distance;
 	bool		counts;
 } AnnGraphSearch;
 
@@ -89,7 +95,7 @@ extern void ann_graph_search_run(AnnGraphSearch *search, double ef);
 static inline bool
 ann_graph_search_is_over(const AnnGraphSearch *search)
 {
-	return search->begun && search->pool.size == 0 && search->rejected.size == 0 &&
+	return search->begun && search->waiting == 0 && search->rejected.size == 0 &&
 		ann_leaf_search_is_over(&search->entries);
 }
 

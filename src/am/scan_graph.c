@@ -30,7 +30,7 @@
  * among so many times what is wanted, and so many rows at least; or until ef is so many
  * times what it was.
  */
-#define SETTLED_TIMES 2
+#define SETTLED_TIMES 3
 #define SETTLED_MINIMUM 10
 #define FAR_EF 32
 
@@ -67,17 +67,19 @@ visit(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 	return ann_scan_distance_code(s, (g->low + g->high) / 2);
 }
 
-static void
+static AnnCodeDistance
 visited(AnnElementRef ref, void *state)
 {
 	GraphSearch *g = state;
 	AnnScan    *s = g->s;
+	AnnCodeDistance distance = get_float4_nan();
 
 	if (s->info.meta.scalar == ANN_SCALAR_NONE)
 	{
 		if (!ann_scan_row_distance(g->scan, s, &s->element->heap, &g->low))
-			return;
+			return distance;
 		g->high = g->low;
+		distance = ann_scan_distance_code(s, g->low);
 	}
 	if (g->high < g->nearest_distance)
 	{
@@ -85,6 +87,7 @@ visited(AnnElementRef ref, void *state)
 		g->nearest = ref;
 	}
 	ann_scan_keep(g->scan, s, g->low, g->high, ref, s->element);
+	return distance;
 }
 
 static void *
@@ -109,25 +112,19 @@ goes_on(const AnnScan *s)
 		(s->stages == 0 || graph->seen.size < REST_SHARE * s->chunk.rows);
 }
 
-static int
-compare_high(const void *a, const void *b)
-{
-	return float8_cmp_internal(*(const double *) a, *(const double *) b);
-}
-
-/* The distance of the n-th nearest result, which there is. */
+/* The distance of the n-th nearest result, which there is, or a little more. */
 static double
 nth_distance(const AnnScan *s, int n)
 {
-	int			count = s->results.count;
-	double	   *high = palloc_extended(sizeof(double) * count, MCXT_ALLOC_HUGE);
+	float	   *values = palloc_extended(sizeof(float) * n, MCXT_ALLOC_HUGE);
+	AnnThreshold nearest;
 	double		result;
 
-	for (int i = 0; i < count; i++)
-		high[i] = s->results.entries[i].high;
-	qsort(high, count, sizeof(double), compare_high);
-	result = high[n - 1];
-	pfree(high);
+	ann_threshold_init(&nearest, values, n);
+	for (int i = 0; i < s->results.count; i++)
+		ann_threshold_offer(&nearest, nextafterf((float) s->results.entries[i].high, INFINITY));
+	result = ann_threshold_get(&nearest);
+	pfree(values);
 	return result;
 }
 

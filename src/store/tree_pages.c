@@ -242,11 +242,11 @@ ann_node_page_slots(Relation index, const AnnIndex *info, BlockNumber block,
 /* ---- frontiers ---- */
 
 void
-ann_heap_reserve(AnnFrontier *heap)
+ann_heap_reserve(AnnFrontier *heap, size_t n)
 {
-	if (heap->size == heap->capacity)
+	if (heap->size + n > heap->capacity)
 	{
-		heap->capacity *= 2;
+		heap->capacity = Max(heap->capacity * 2, heap->size + n);
 		heap->entries = repalloc_huge(heap->entries, sizeof(AnnCandidate) * heap->capacity);
 	}
 }
@@ -254,7 +254,7 @@ ann_heap_reserve(AnnFrontier *heap)
 void
 ann_heap_push(AnnFrontier *heap, float cost, uint64 item)
 {
-	ann_heap_reserve(heap);
+	ann_heap_reserve(heap, 1);
 	ann_frontier_push(heap, cost, item);
 }
 

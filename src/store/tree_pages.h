@@ -104,8 +104,8 @@ ann_node_slot(const AnnIndex *info, Page page, int slot)
 	return (AnnNode *) (ANN_PAGE_BODY(page) + (Size) slot * info->node_size);
 }
 
-/* Let a heap have room for one more entry. */
-extern void ann_heap_reserve(AnnFrontier *heap);
+/* Let a heap have room for n more entries. */
+extern void ann_heap_reserve(AnnFrontier *heap, size_t n);
 
 /* Add an entry to a heap, enlarged as needed. */
 extern void ann_heap_push(AnnFrontier *heap, float cost, uint64 item);

@@ -1,6 +1,6 @@
 /*
  * frontier.c
- *	  The heaps and the set of a search, against naive ones, by random
+ *	  The heaps, the set and the map of a search, against naive ones, by random
  *	  operations.
  *
  * The arrays end at a fault, so that one entry too many is a crash.
@@ -250,6 +250,76 @@ test_seen(int kind, size_t capacity)
 	ok(same, "set of %zu, keys of kind %d: emptied", capacity, kind);
 }
 
+/*
+ * The map, against sums in the order of the keys
+ */
+
+static double sums[MAX_SIZE];
+static int	estimates[MAX_SIZE];
+
+static size_t
+find_key(uint64_t key)
+{
+	size_t		i = 0;
+
+	while (i < num_keys && keys[i] != key)
+		i++;
+	return i;
+}
+
+/* One more estimate of an item; false if it goes wrong. */
+static bool
+estimate_both(AnnMet *met, uint64_t key)
+{
+	size_t		i = find_key(key);
+	bool		full = i == num_keys && met->size >= met->capacity / 4 * 3;
+	float		estimate = (float) (random_bits() % 1000);
+	AnnMetItem *item = ann_met_find(met, key);
+	float		before;
+	bool		sank;
+
+	if (full || item == NULL)
+		return full && item == NULL && met->size == num_keys;
+	if (i == num_keys)
+	{
+		if (item->estimates != 0 || item->state != 0)
+			return false;
+		item->state = (uint16_t) (key % 1000);
+		keys[num_keys++] = key;
+		sums[i] = 0;
+		estimates[i] = 0;
+	}
+	before = item->distance;
+	sank = ann_met_estimate(item, estimate);
+	sums[i] += estimate;
+	estimates[i]++;
+	return item->key == key && item->state == key % 1000 &&
+		item->estimates == estimates[i] &&
+		fabs(item->distance - sums[i] / estimates[i]) < 0.01 &&
+		sank == (estimates[i] == 1 || item->distance < before) && met->size == num_keys;
+}
+
+static void
+test_met(int kind, size_t capacity)
+{
+	AnnMet		met;
+	bool		same = true;
+
+	num_keys = 0;
+	ann_met_init(&met, array(capacity, sizeof(AnnMetItem)), capacity);
+	for (int i = 0; i < 1500; i++)
+		same &= estimate_both(&met, random_key(kind));
+	ok(same, "map of %zu, keys of kind %d: means until full", capacity, kind);
+
+	while (met.capacity < 2048)
+	{
+		ann_met_move(&met, array(2 * met.capacity, sizeof(AnnMetItem)), 2 * met.capacity);
+		for (int i = 0; i < 100; i++)
+			same &= estimate_both(&met, random_key(kind));
+	}
+	ok(same, "map of %zu, keys of kind %d: moved to more room", capacity, kind);
+}
+
 int
 main(void)
 {
@@ -267,6 +337,8 @@ main(void)
 	{
 		test_seen(kind, 4);
 		test_seen(kind, 1024);
+		test_met(kind, 4);
+		test_met(kind, 1024);
 	}
 	return done();
 }
