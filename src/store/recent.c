@@ -3,7 +3,8 @@
  *	  Pages in shared buffers, found again without the buffer table.
  *
  * A direct-mapped table of the backend: a block's entry is overwritten by
- * another block of the same hash.  ReadRecentBuffer checks, once the buffer is
+ * another block of the same hash.  Where that is often, a larger table takes its
+ * place.  ReadRecentBuffer checks, once the buffer is
  * pinned, that the block is still there.
  */
 #include "postgres.h"
@@ -14,8 +15,12 @@
 #include "store/recent.h"
 #include "utils/memutils.h"
 
-/* So many bits of the hash: 65,536 entries, for 512 MB of pages at best. */
-#define HASH_BITS 16
+/*
+ * So many bits of the hash: from 16,384 entries, for 128 MB of pages at best, to
+ * 262,144 for 2 GB, in 3 MB.
+ */
+#define MIN_BITS 14
+#define MAX_BITS 18
 
 #define CACHE_LINE 64
 
@@ -27,6 +32,20 @@ typedef struct RecentBuffer
 } RecentBuffer;
 
 static RecentBuffer *recent = NULL;
+static int	bits = 0;			/* of the table there is */
+static uint32 displaced = 0;	/* entries, since it was made */
+
+static void
+make_table(int new_bits)
+{
+	RecentBuffer *old = recent;
+
+	recent = MemoryContextAllocZero(TopMemoryContext, sizeof(RecentBuffer) << new_bits);
+	bits = new_bits;
+	displaced = 0;
+	if (old != NULL)
+		pfree(old);
+}
 
 static RecentBuffer *
 get_entry(Relation index, BlockNumber block)
@@ -34,8 +53,8 @@ get_entry(Relation index, BlockNumber block)
 	uint32		hash = (block + RelationGetRelid(index) * 40503) * 2654435769u;
 
 	if (recent == NULL)
-		recent = MemoryContextAllocZero(TopMemoryContext, sizeof(RecentBuffer) << HASH_BITS);
-	return &recent[hash >> (32 - HASH_BITS)];
+		make_table(MIN_BITS);
+	return &recent[hash >> (32 - bits)];
 }
 
 static bool
@@ -49,6 +68,7 @@ Buffer
 ann_recent_read(Relation index, BlockNumber block)
 {
 	RecentBuffer *entry = get_entry(index, block);
+	Buffer		buffer;
 
 	if (is_entry_of(entry, index, block) &&
 		ReadRecentBuffer(*ANN_LOCATOR(index), MAIN_FORKNUM, block, entry->buffer))
@@ -57,10 +77,18 @@ ann_recent_read(Relation index, BlockNumber block)
 		pgstat_count_buffer_hit(index);
 		return entry->buffer;
 	}
-	entry->buffer = ReadBuffer(index, block);
+	buffer = ReadBuffer(index, block);
+
+	/* pages that come for the second time may have been displaced */
+	if (entry->buffer != InvalidBuffer && ++displaced >> bits > 0 && bits < MAX_BITS)
+	{
+		make_table(bits + 2);
+		entry = get_entry(index, block);
+	}
+	entry->buffer = buffer;
 	entry->index = RelationGetRelid(index);
 	entry->block = block;
-	return entry->buffer;
+	return buffer;
 }
 
 void
