@@ -22,10 +22,10 @@ PG_CFLAGS = -ffp-contract=off -Wshadow
 
 # What is true of both methods is tested by one file, annoy_NAME; ann_hnsw_NAME is
 # derived from it.
-BOTH = opclass order complete input plans objects space
+BOTH = opclass order complete input plans objects space updates empty
 
 REGRESS = install distance norm input query_types exact planner sort_column options \
-	$(BOTH:%=annoy_%) annoy_external annoy_updates annoy_empty annoy_offset \
+	$(BOTH:%=annoy_%) annoy_external annoy_offset \
 	$(BOTH:%=ann_hnsw_%) ann_hnsw ann_hnsw_external
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently annoy-split \
