@@ -9,7 +9,7 @@ SET jit = off;
 -- (Its file is made from this one, in which the name is replaced: hence the halves.)
 SELECT CASE WHEN forest THEN 1000 ELSE 500 END AS changes, CASE WHEN forest THEN 2000 ELSE 300 END AS walkers,
 	CASE WHEN forest THEN 6000 ELSE 1500 END AS rounds, CASE WHEN forest THEN 15000 ELSE 3000 END AS source,
-	CASE WHEN forest THEN 1500 ELSE 12 END AS effort, CASE WHEN forest THEN 500 ELSE 4 END AS effort_for_quarter,
+	CASE WHEN forest THEN 1500 ELSE 15 END AS effort, CASE WHEN forest THEN 500 ELSE 4 END AS effort_for_quarter,
 	CASE WHEN forest THEN 20000 ELSE 4000 END AS line
 FROM (SELECT 'annoy' = 'ann' || 'oy' AS forest) s \gset
 

@@ -35,7 +35,9 @@ my %operator = (annoy => '<->', ann_hnsw => '<=>');
 
 # What each index finds for all queries, and whether a scan of it is complete: two
 # counts, of all rows and of different ones.
-my $answers = join('', 'SET enable_seqscan = off;', map { qq{
+# with effort enough that rows which nobody sees, of a transaction that never ended, do
+# not keep others from being found
+my $answers = join('', 'SET enable_seqscan = off; SET ann.search_k = 10000; SET ann.ef_search = 1000;', map { qq{
 	SELECT md5(string_agg(queries.id || ':' || found.id, ',' ORDER BY queries.id, n))
 	FROM queries, LATERAL (SELECT id, row_number() OVER () AS n FROM
 		(SELECT id FROM items ORDER BY vec $operator{$_} q, id LIMIT 20) nearest) found;
