@@ -27,7 +27,7 @@
 #define MIN_INSPECTED 256
 #define INSPECTED_OF 32
 
-/* It may begin at so many of them. */
+/* It begins at so many of them. */
 #define BEGUN_AT 16
 
 /*
@@ -202,7 +202,8 @@ meet_entries(AnnGraphSearch *s)
 	double		rows = (double) entries->chunk.rows / ANN_ROWS_PER_ENTRY / INSPECTED_OF;
 
 	rows = Max(Max(rows, MIN_INSPECTED), 2 * entries->inspected);
-	ann_leaf_search_run(entries, rows, BEGUN_AT);
+	if (entries->candidates.size == 0)
+		ann_leaf_search_run(entries, rows, BEGUN_AT);
 	for (int i = 0; i < BEGUN_AT && ann_frontier_pop(&entries->candidates, &next); i++)
 	{
 		AnnMetItem *node = find_node(s, next.item);
@@ -340,9 +341,9 @@ ann_graph_search_run(AnnGraphSearch *search, double ef)
 	search->begun = true;
 	visit_pool(search);
 
-	/* whatever links lead to has been visited: there may be other entries */
-	while (search->waiting == 0 && search->rejected.size == 0 && search->seen.size < ef &&
-		   !ann_leaf_search_is_over(&search->entries))
+	/* there may be other entries */
+	while (ann_graph_search_is_stuck(search) && search->seen.size < ef &&
+		   !ann_graph_search_is_over(search))
 	{
 		meet_entries(search);
 		visit_pool(search);

@@ -91,12 +91,19 @@ extern void ann_graph_search_begin(AnnGraphSearch *search, Relation index,
 /* Visit nodes until the ef nearest of them have been found. */
 extern void ann_graph_search_run(AnnGraphSearch *search, double ef);
 
-/* Has every node been visited that links lead to? */
+/* Has every node been visited that links lead to from those visited so far? */
+static inline bool
+ann_graph_search_is_stuck(const AnnGraphSearch *search)
+{
+	return search->waiting == 0 && search->rejected.size == 0;
+}
+
+/* Has every node been visited that can be reached? */
 static inline bool
 ann_graph_search_is_over(const AnnGraphSearch *search)
 {
-	return search->begun && search->waiting == 0 && search->rejected.size == 0 &&
-		ann_leaf_search_is_over(&search->entries);
+	return search->begun && ann_graph_search_is_stuck(search) &&
+		search->entries.candidates.size == 0 && ann_leaf_search_is_over(&search->entries);
 }
 
 #endif							/* ANN_GRAPH_SEARCH_H */
