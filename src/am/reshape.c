@@ -94,7 +94,14 @@ note_refs(const AnnLeafBlock *block, void *state)
 		array->refs[array->count++] = block->element[pg_rightmost_one_pos32(live)];
 }
 
-/* In a context of its own, which is the current one. */
+/* VACUUM must not ask the table for vectors, and so cannot grow leaves without. */
+static bool
+has_vectors(const AnnReshape *at)
+{
+	return at->info->meta.scalar != ANN_SCALAR_NONE || at->heap != NULL;
+}
+
+/* In a context of its own, which is the current one; has_vectors. */
 static Reshape *
 begin(const AnnReshape *at)
 {
@@ -610,10 +617,15 @@ is_too_deep(const AnnReshape *at, int depth)
 void
 ann_divide_leaf(const AnnReshape *at, int tree, const AnnLeafEntry *leaf, uint32 rows)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann reshape",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	MemoryContext context;
+	MemoryContext old;
 
+	/* the next insert will */
+	if (!has_vectors(at))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "ann reshape",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
 	if (is_too_deep(at, leaf->depth))
 	{
 		flatten_tree(at, tree);
@@ -647,7 +659,7 @@ ann_join_leaves(const AnnReshape *at, AnnNodeRef parent, const AnnNodeRef child[
 	Reshape    *r;
 	Buffer		first[2];
 
-	if (at->info->meta.scalar == ANN_SCALAR_NONE && at->heap == NULL)
+	if (!has_vectors(at))
 		return false;
 	context = AllocSetContextCreate(CurrentMemoryContext, "ann reshape",
 									ALLOCSET_DEFAULT_SIZES);
