@@ -55,7 +55,7 @@
 #define RERANKED_PER_ROW 4
 
 /* Pages of a graph's entries that a search reads, and codes on such a page. */
-#define ENTRY_PAGES 5
+#define ENTRY_PAGES 3
 #define CODES_PER_PAGE 64
 
 /* The options of an index that the planner has locked, and its method. */

@@ -24,7 +24,7 @@
 #include "utils/memutils.h"
 
 /* Of the entries, a search inspects the codes of so many, or of one in so many. */
-#define MIN_INSPECTED 256
+#define MIN_INSPECTED 64
 #define INSPECTED_OF 32
 
 /* It begins at so many of them. */
