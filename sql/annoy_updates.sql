@@ -10,7 +10,7 @@ SET jit = off;
 SELECT CASE WHEN forest THEN 1000 ELSE 500 END AS changes, CASE WHEN forest THEN 2000 ELSE 300 END AS walkers,
 	CASE WHEN forest THEN 6000 ELSE 1500 END AS rounds, CASE WHEN forest THEN 15000 ELSE 3000 END AS source,
 	CASE WHEN forest THEN 1500 ELSE 15 END AS effort, CASE WHEN forest THEN 500 ELSE 4 END AS effort_for_quarter,
-	CASE WHEN forest THEN 20000 ELSE 4000 END AS line
+	CASE WHEN forest THEN 20000 ELSE 4000 END AS line, CASE WHEN forest THEN 0.02 ELSE 0.03 END AS less
 FROM (SELECT 'annoy' = 'ann' || 'oy' AS forest) s \gset
 
 -- 'ok', or what differs between a full scan of the index on vec and the table:
@@ -216,7 +216,7 @@ DROP TABLE rounds, equals, halves, tick;
 -- Vectors, of which a share is there when the index is created; the rest
 -- comes in random or in drifting order, along the axis of the largest variance.
 -- After VACUUM the index finds as much as one that is built anew, at equal
--- effort.
+-- effort.  (Of so few rows as ann_hnsw has here the recall varies by 0.01.)
 CREATE TABLE source AS SELECT row_number() OVER () AS id, v AS vec FROM vectors(:source) v;
 CREATE TABLE grown (id int, vec real[]) WITH (autovacuum_enabled = off);
 CREATE INDEX grown_vec ON grown USING annoy (vec);
@@ -252,8 +252,8 @@ SELECT compared('grown', (SELECT q FROM queries WHERE id = 6));
 SELECT * FROM ann_check('grown_vec', true) LIMIT 5;
 REINDEX INDEX grown_vec;
 UPDATE recalls SET built = recall('grown', :effort);
-SELECT what, CASE WHEN built NOT BETWEEN 0.9 AND 0.985 THEN 'measures nothing: ' || built
-	WHEN inserted < built - 0.02 THEN inserted || ' instead of ' || built ELSE 'ok' END AS recall FROM recalls ORDER BY what;
+SELECT what, CASE WHEN built NOT BETWEEN 0.9 AND 0.99 THEN 'measures nothing: ' || built
+	WHEN inserted < built - :less THEN inserted || ' instead of ' || built ELSE 'ok' END AS recall FROM recalls ORDER BY what;
 
 -- three quarters of them deleted: before and after VACUUM
 DELETE FROM grown WHERE mod(hashint4(id), 4) <> 0;
@@ -266,8 +266,8 @@ SELECT * FROM ann_check('grown_vec', true) LIMIT 5;
 TRUNCATE recalls;
 INSERT INTO recalls VALUES ('a quarter left', recall('grown', :effort_for_quarter));
 REINDEX INDEX grown_vec;
-SELECT what, CASE WHEN built NOT BETWEEN 0.9 AND 0.985 THEN 'measures nothing: ' || built
-	WHEN inserted < built - 0.02 THEN inserted || ' instead of ' || built ELSE 'ok' END AS recall
+SELECT what, CASE WHEN built NOT BETWEEN 0.9 AND 0.99 THEN 'measures nothing: ' || built
+	WHEN inserted < built - :less THEN inserted || ' instead of ' || built ELSE 'ok' END AS recall
 FROM (SELECT what, inserted, recall('grown', :effort_for_quarter) AS built FROM recalls OFFSET 0) s;
 DROP TABLE source, grown, recalls;
 
