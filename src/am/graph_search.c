@@ -139,6 +139,20 @@ begin_search(AnnGraphSearch *s, size_t ef)
 				 capacity);
 }
 
+/* What was not good enough is met after all. */
+static void
+meet_rejected(AnnGraphSearch *s)
+{
+	AnnFrontier *rejected = &s->rejected;
+
+	while (rejected->size > 0)
+	{
+		AnnCandidate next = rejected->entries[--rejected->size];
+
+		meet(s, next.cost, next.item);
+	}
+}
+
 /* With a larger ef, what was not good enough has another chance. */
 static void
 go_on(AnnGraphSearch *s)
@@ -223,10 +237,12 @@ meet_block(AnnGraphSearch *s, const AnnElementRef *element, const float *estimat
 		   float d2)
 {
 	AnnFrontier *rejected = &s->rejected;
-	float		limit = Min(ann_threshold_get(&s->nearest), ann_threshold_get(&s->promising));
+	float		limit = ann_threshold_get(&s->nearest);
 	uint8		hopeful[ANN_CODE_ROWS];
 	int			count = 0;
 
+	if (!s->passed)
+		limit = Min(limit, ann_threshold_get(&s->promising));
 	limit += HOPELESS * d2;
 	ann_heap_reserve(rejected, n);
 
@@ -284,13 +300,19 @@ visit_node(AnnGraphSearch *s, uint64 key, AnnCodeDistance estimate)
 {
 	AnnElementRef ref = ann_key_element(key);
 	AnnMetItem *node;
+	bool		found;
 
 	(void) ann_note_seen(&s->seen, key);
 	s->estimate = estimate;
 	s->counts = false;
 	s->distance = estimate;
-	if (ann_record_visit(s->index, s->info, ref, visit_record, s, s->scratch) &&
-		s->counts && s->visited != NULL)
+	found = ann_record_visit(s->index, s->info, ref, visit_record, s, s->scratch);
+	if (found && !s->counts && !s->passed)
+	{
+		s->passed = true;
+		meet_rejected(s);
+	}
+	if (s->counts && s->visited != NULL)
 	{
 		AnnCodeDistance distance = s->visited(ref, s->state);
 
@@ -341,11 +363,15 @@ ann_graph_search_run(AnnGraphSearch *search, double ef)
 	search->begun = true;
 	visit_pool(search);
 
-	/* there may be other entries */
-	while (ann_graph_search_is_stuck(search) && search->seen.size < ef &&
-		   !ann_graph_search_is_over(search))
+	/* too few: whatever links lead to is visited, then there may be other entries */
+	while (ann_threshold_get(&search->nearest) == INFINITY &&
+		   (search->rejected.size > 0 || search->entries.candidates.size > 0 ||
+			!ann_leaf_search_is_over(&search->entries)))
 	{
-		meet_entries(search);
+		if (search->rejected.size > 0)
+			meet_rejected(search);
+		else
+			meet_entries(search);
 		visit_pool(search);
 	}
 }

@@ -62,6 +62,8 @@ typedef struct AnnGraphSearch
 	AnnFrontier rejected;		/* estimates that are too large for ef; no heap */
 	AnnThreshold nearest;		/* the ef least distances of visited nodes */
 	AnnThreshold promising;		/* the ef least first estimates */
+	bool		passed;			/* nodes without a row are about: what promises may
+								 * be one of them */
 	size_t		room;			/* for values of each */
 	AnnSeen		seen;			/* nodes that have been visited */
 	bool		begun;
