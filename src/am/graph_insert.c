@@ -175,7 +175,10 @@ visit(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 	c->distance = distance(info, &g->x, c);
 	result = code_distance(g, c);
 	if (ann_record_is_dead(record))
+	{
+		pfree(c->vector);
 		g->count--;
+	}
 	return result;
 }
 

@@ -36,6 +36,13 @@
  */
 #define HOPELESS 0.2f
 
+/*
+ * A search takes a few visits for each of ef (counted as so many at least).  More than
+ * this many are to no purpose: rows are equally far, as far as floats tell.
+ */
+#define VISITS_PER_EF 64
+#define MINIMUM_EF 64
+
 /* Items of the map for each of ef, in the beginning. */
 #define MET_PER_EF 16
 
@@ -77,6 +84,19 @@ enum
 /* Of a node that is to be visited in any case. */
 #define UNKNOWN (-FLT_MAX)
 
+/*
+ * Distances and estimates are no farther than this from 0.  Where they leave the range
+ * of floats, a search would take all nodes to be among the nearest, or have means
+ * that are no numbers.
+ */
+#define FARTHEST (FLT_MAX / 8)
+
+static inline float
+in_range(float d)
+{
+	return Max(Min(d, FARTHEST), -FARTHEST);
+}
+
 static AnnMetItem *
 find_node(AnnGraphSearch *s, uint64 key)
 {
@@ -106,18 +126,9 @@ meet(AnnGraphSearch *s, AnnCodeDistance estimate, uint64 key)
 
 	if (node->state != WAITING)
 		return;
-	if (!isnan(estimate))
-	{
-		if (node->estimates == 0)
-			ann_threshold_offer(&s->promising, estimate);
-		better = ann_met_estimate(node, estimate);
-	}
-	else
-	{
-		better = (node->estimates == 0);
-		if (better)
-			node->distance = UNKNOWN;
-	}
+	if (node->estimates == 0)
+		ann_threshold_offer(&s->promising, estimate);
+	better = ann_met_estimate(node, estimate);
 	if (better && node->distance <= ann_threshold_get(&s->nearest))
 		ann_heap_push(&s->pool, node->distance, key);
 }
@@ -133,7 +144,7 @@ allocate_values(float *old, size_t n)
 static void
 begin_search(AnnGraphSearch *s, size_t ef)
 {
-	size_t		capacity = pg_nextpower2_64(MET_PER_EF * Max(ef, 64));
+	size_t		capacity = pg_nextpower2_64(MET_PER_EF * Max(ef, MINIMUM_EF));
 
 	ann_met_init(&s->met, palloc_extended(sizeof(AnnMetItem) * capacity, MCXT_ALLOC_HUGE),
 				 capacity);
@@ -196,6 +207,7 @@ set_ef(AnnGraphSearch *s, size_t ef)
 	}
 	ann_threshold_init(&s->nearest, s->nearest.values, ef);
 	ann_threshold_init(&s->promising, s->promising.values, ef);
+	s->most = s->seen.size + VISITS_PER_EF * Max(ef, MINIMUM_EF);
 	s->pool.size = 0;
 	if (s->begun)
 		go_on(s);
@@ -224,8 +236,8 @@ meet_entries(AnnGraphSearch *s)
 
 		if (node->state != WAITING || node->estimates > 0)
 			continue;
-		node->distance = next.cost;
-		ann_heap_push(&s->pool, next.cost, next.item);
+		node->distance = next.cost == UNKNOWN ? UNKNOWN : in_range(next.cost);
+		ann_heap_push(&s->pool, node->distance, next.item);
 	}
 }
 
@@ -270,6 +282,8 @@ meet_neighbours(AnnGraphSearch *s, const AnnLinks *links, float d2)
 		float		estimate[ANN_CODE_ROWS];
 
 		ann_links_scan(s->info, links, first, s->link_query, d2, estimate);
+		for (int i = 0; i < n; i++)
+			estimate[i] = isnan(estimate[i]) ? d2 : in_range(estimate[i]);
 		meet_block(s, links->element + first, estimate, n, d2);
 	}
 }
@@ -284,7 +298,7 @@ visit_record(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 	s->counts = !ann_record_is_dead(record);
 	if (s->info->meta.metric == ANN_METRIC_IP)
 		d2 += links->norm2;
-	meet_neighbours(s, links, Max(d2, 0));
+	meet_neighbours(s, links, in_range(Max(d2, 0)));
 }
 
 /* The first entries of the heap are the ones most likely to be visited next. */
@@ -319,6 +333,8 @@ visit_node(AnnGraphSearch *s, uint64 key, AnnCodeDistance estimate)
 		if (!isnan(distance))
 			s->distance = distance;
 	}
+	if (s->distance != UNKNOWN)
+		s->distance = in_range(s->distance);
 	node = find_node(s, key);
 	node->distance = s->distance;
 	node->state = s->counts ? FOUND : PASSED;
@@ -337,6 +353,9 @@ visit_pool(AnnGraphSearch *s)
 		   ann_frontier_peek(&s->pool)->cost <= ann_threshold_get(&s->nearest))
 	{
 		const AnnMetItem *node;
+
+		if (s->seen.size >= s->most && ann_threshold_get(&s->nearest) < INFINITY)
+			break;
 
 		CHECK_FOR_INTERRUPTS();
 		ann_frontier_pop(&s->pool, &next);

@@ -66,6 +66,7 @@ typedef struct AnnGraphSearch
 								 * be one of them */
 	size_t		room;			/* for values of each */
 	AnnSeen		seen;			/* nodes that have been visited */
+	size_t		most;			/* so many visits are enough for ef */
 	bool		begun;
 
 	/* The node that is being visited */
