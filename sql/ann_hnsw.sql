@@ -166,4 +166,14 @@ DELETE FROM shapes WHERE id % 10 = 1;
 VACUUM shapes;
 INSERT INTO shapes SELECT i FROM generate_series(303, 401, 2) i;
 SELECT count(*) FROM ann_check('shapes_vec');
+-- inner product: the length of a query does not matter
+TRUNCATE queries;
+INSERT INTO queries SELECT id, (SELECT array_agg((x * s)::real) FROM unnest(vec) x) FROM rows, (VALUES (1e-6), (1e9)) l(s) WHERE id % 200 = 0;
+RESET ann.ef_search;
+CREATE INDEX rows_ip ON rows USING ann_hnsw (vec real_ip_ops);
+SELECT at_least(recall('rows', '<#>'), 0.95) AS lengths;
+DROP INDEX rows_ip;
+CREATE INDEX rows_ip ON rows USING annoy (vec real_ip_ops);
+SELECT at_least(recall('rows', '<#>'), 0.95) AS lengths;
+DROP INDEX rows_ip;
 DROP SCHEMA graph CASCADE;

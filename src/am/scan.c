@@ -47,6 +47,13 @@
  */
 #define DEAD_SHARE 100
 
+/*
+ * Under inner product, a query is searched for with a length of so many times that of
+ * the longest row, which may be much longer than all others.
+ */
+#define MIN_NORMS 0.25
+#define MAX_NORMS 16
+
 /* ---- begin, rescan, end ---- */
 
 IndexScanDesc
@@ -107,21 +114,35 @@ check_query(IndexScanDesc scan, AnnScan *s)
 }
 
 /*
- * The query as floats.  Under cosine its direction is all that counts, and not
- * to be lost where its length is out of their range.
+ * What the query is multiplied by for the search.  Under cosine and inner product its
+ * direction is all that counts, and not to be lost where its length is out of the range
+ * of floats.  Under inner product estimates are of distances: those from a query that
+ * is much longer or shorter than the rows tell nothing of it.
  */
+static double
+query_scale(const AnnScan *s)
+{
+	double		norm = s->query->norm;
+	double		most = s->chunk.max_norm;
+
+	if (!(norm > 0 && norm <= DBL_MAX))
+		return 1;
+	if (s->info.meta.metric == ANN_METRIC_COSINE)
+		return 1 / norm;
+	if (s->info.meta.metric == ANN_METRIC_IP && most > 0)
+		return Max(Min(norm, most * MAX_NORMS), most * MIN_NORMS) / norm;
+	return 1;
+}
+
+/* The query as floats. */
 static const float *
 query_floats(const AnnScan *s)
 {
 	double	   *scaled = palloc(sizeof(double) * s->dim);
 	AnnVector	vector = {s->dim, true, scaled};
-	double		norm = s->query->norm;
-	double		scale = 1;
 
-	if (s->info.meta.metric == ANN_METRIC_COSINE && norm > 0 && norm <= DBL_MAX)
-		scale = 1 / norm;
 	for (int i = 0; i < s->dim; i++)
-		scaled[i] = s->values[i] * scale;
+		scaled[i] = s->values[i] * s->scale;
 	return ann_source_floats(&vector, s->info.centre, palloc(sizeof(float) * s->dim));
 }
 
@@ -130,6 +151,7 @@ static void
 start_search(IndexScanDesc scan, AnnScan *s)
 {
 	s->query = ann_query_make(&s->info, s->values);
+	s->scale = query_scale(s);
 	s->v = ann_tree_vector_alloc(&s->info);
 	ann_tree_vector_query(&s->info, query_floats(s), s->v);
 	s->element = palloc(s->info.element_size);
@@ -184,6 +206,15 @@ ann_endscan(IndexScanDesc scan)
 
 /* ---- measure ---- */
 
+/* The squared norm of the query as the search has it. */
+static double
+scaled_norm2(const AnnScan *s)
+{
+	double		norm = s->query->norm * s->scale;
+
+	return norm * norm;
+}
+
 double
 ann_scan_code_distance(const AnnScan *s, float code)
 {
@@ -194,7 +225,7 @@ ann_scan_code_distance(const AnnScan *s, float code)
 		case ANN_METRIC_COSINE:
 			return code / 2;
 		case ANN_METRIC_IP:
-			return (code - s->query->norm * s->query->norm) / 2;
+			return (code - scaled_norm2(s)) / 2 / s->scale;
 	}
 	return 0;
 }
@@ -209,7 +240,7 @@ ann_scan_distance_code(const AnnScan *s, double distance)
 		case ANN_METRIC_COSINE:
 			return (float) (distance * 2);
 		case ANN_METRIC_IP:
-			return (float) (distance * 2 + s->query->norm * s->query->norm);
+			return (float) (distance * 2 * s->scale + scaled_norm2(s));
 	}
 	return 0;
 }

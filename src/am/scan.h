@@ -103,6 +103,7 @@ struct AnnScan
 	int			dim;			/* of the query */
 	const double *values;
 	AnnQuery   *query;
+	double		scale;			/* of the query as the search has it */
 	AnnChunk	chunk;
 	AnnTreeVector *v;
 	const AnnScanSearch *method;
