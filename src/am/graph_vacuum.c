@@ -31,6 +31,7 @@
 #include "am/tree_insert.h"
 #include "commands/vacuum.h"
 #include "compat.h"
+#include "lib/qunique.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "store/element.h"
@@ -73,6 +74,7 @@ struct AnnGraphVacuum
 	/* Where the index has no vectors */
 	RefQueue	dead_entries;
 	AnnElementRef *heirs;		/* of these, or invalid */
+	bool	   *placed;			/* have they been asked for? */
 
 	/* Nodes of a page that are to be mended, or have not been reached */
 	RefQueue	found;
@@ -565,13 +567,15 @@ choose_heirs(AnnGraphVacuum *v)
 {
 	RefQueue   *dead = &v->dead_entries;
 
+	/* a leaf that is divided meanwhile is visited twice */
 	qsort(dead->refs, dead->count, sizeof(AnnElementRef), compare_refs);
+	dead->count = (uint32) qunique(dead->refs, dead->count, sizeof(AnnElementRef), compare_refs);
 	v->heirs = palloc_extended(sizeof(AnnElementRef) * ((Size) dead->count + 1), MCXT_ALLOC_HUGE);
+	v->placed = palloc_extended(sizeof(bool) * ((Size) dead->count + 1),
+								MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (uint32 i = 0; i < dead->count; i++)
 	{
-		/* a leaf that is divided meanwhile is visited twice */
-		v->heirs[i] = i > 0 && ann_same_tid(&dead->refs[i], &dead->refs[i - 1])
-			? v->heirs[i - 1] : find_heir(v, dead->refs[i]);
+		v->heirs[i] = find_heir(v, dead->refs[i]);
 		if (ItemPointerIsValid(&v->heirs[i]))
 		{
 			ann_graph_vacuum_entry(v, v->heirs[i]);
@@ -581,7 +585,7 @@ choose_heirs(AnnGraphVacuum *v)
 }
 
 AnnElementRef
-ann_graph_vacuum_heir(const AnnGraphVacuum *vacuum, AnnElementRef dead)
+ann_graph_vacuum_heir(AnnGraphVacuum *vacuum, AnnElementRef dead)
 {
 	const RefQueue *entries = &vacuum->dead_entries;
 	const AnnElementRef *found = bsearch(&dead, entries->refs, entries->count,
@@ -590,8 +594,22 @@ ann_graph_vacuum_heir(const AnnGraphVacuum *vacuum, AnnElementRef dead)
 
 	ItemPointerSetInvalid(&result);
 	if (found != NULL)
+	{
 		result = vacuum->heirs[found - entries->refs];
+		vacuum->placed[found - entries->refs] = true;
+	}
 	return result;
+}
+
+void
+ann_graph_vacuum_orphans(AnnGraphVacuum *vacuum)
+{
+	for (uint32 i = 0; i < vacuum->dead_entries.count; i++)
+	{
+		if (!vacuum->placed[i] && ItemPointerIsValid(&vacuum->heirs[i]))
+			make_entry(vacuum, vacuum->heirs[i]);
+	}
+	ann_node_reader_end(vacuum->reader);
 }
 
 /* ---- all of it ---- */
@@ -617,7 +635,6 @@ ann_graph_vacuum_reach(AnnGraphVacuum *vacuum)
 			MemoryContextReset(vacuum->node_context);
 		}
 	}
-	ann_node_reader_end(vacuum->reader);
 }
 
 /* ---- a new graph ---- */
@@ -689,6 +706,7 @@ ann_graph_connect(Relation index, Relation heap, const AnnIndex *info, const Ann
 	for (int i = 0; i < n; i++)
 		find_entries(v, roots[i]);
 	ann_graph_vacuum_reach(v);
+	ann_graph_vacuum_orphans(v);
 	restore_rows(&at);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -38,7 +38,13 @@ extern void ann_graph_vacuum_page(AnnGraphVacuum *vacuum, BlockNumber block);
 extern void ann_graph_vacuum_reach(AnnGraphVacuum *vacuum);
 
 /* After that: the entry that takes over the code of a dead one; invalid if none does. */
-extern AnnElementRef ann_graph_vacuum_heir(const AnnGraphVacuum *vacuum, AnnElementRef dead);
+extern AnnElementRef ann_graph_vacuum_heir(AnnGraphVacuum *vacuum, AnnElementRef dead);
+
+/*
+ * When that has been asked for all dead entries of the tree: let heirs of others, which
+ * an insert that divided their leaf has left out, become entries.
+ */
+extern void ann_graph_vacuum_orphans(AnnGraphVacuum *vacuum);
 
 /*
  * Let something lead to each node of a graph that has just been written, chunk 0 of

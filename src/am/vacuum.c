@@ -685,6 +685,7 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	{
 		clean_graph(&c);
 		clean_trees(&c);
+		ann_graph_vacuum_orphans(c.graph);
 	}
 	release_elements(&c);
 	release_pages(&c);
