@@ -46,6 +46,12 @@
 /* Items of the map for each of ef, in the beginning. */
 #define MET_PER_EF 16
 
+/* The map does not begin larger than this; it grows. */
+#define MET_MOST (1 << 17)
+
+/* Rejected estimates, several for each node, that are kept before they are met. */
+#define REJECTED_MOST (1 << 18)
+
 /* Nodes that are fetched ahead while one is visited. */
 #define PREFETCHED 3
 
@@ -144,7 +150,7 @@ allocate_values(float *old, size_t n)
 static void
 begin_search(AnnGraphSearch *s, size_t ef)
 {
-	size_t		capacity = pg_nextpower2_64(MET_PER_EF * Max(ef, MINIMUM_EF));
+	size_t		capacity = pg_nextpower2_64(Min(MET_PER_EF * Max(ef, MINIMUM_EF), MET_MOST));
 
 	ann_met_init(&s->met, palloc_extended(sizeof(AnnMetItem) * capacity, MCXT_ALLOC_HUGE),
 				 capacity);
@@ -370,6 +376,8 @@ visit_pool(AnnGraphSearch *s)
 		}
 		prefetch_nodes(s);
 		visit_node(s, next.item, next.cost);
+		if (s->rejected.size > REJECTED_MOST)
+			meet_rejected(s);
 	}
 }
 
