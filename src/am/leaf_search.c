@@ -227,5 +227,6 @@ ann_leaf_search_run(AnnLeafSearch *search, double rows, double wanted)
 		inspect_leaf(search, leaf);
 		search->inspected += leaf->rows;
 	}
+	search->least_dropped = ann_threshold_get(&search->threshold);
 	pfree(search->threshold.values);
 }

@@ -65,6 +65,8 @@ typedef struct AnnLeafSearch
 	double		inspected;		/* of these, in leaves whose codes were read */
 	float		d2;				/* of the leaf that is being inspected */
 	AnnThreshold threshold;		/* on upper bounds by codes */
+	float		least_dropped;	/* rows that did not become candidates have bounds
+								 * above this */
 
 	/* What it has found */
 	AnnFrontier candidates;		/* ann_element_key, by lower bound */

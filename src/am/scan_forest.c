@@ -36,6 +36,7 @@ typedef struct ForestSearch
 {
 	AnnLeafSearch leaves;
 	double		to_inspect;		/* rows to be inspected by the end of the stage */
+	bool		empty;			/* has a candidate been without a row? */
 } ForestSearch;
 
 static void *
@@ -74,7 +75,8 @@ prefetch_candidates(IndexScanDesc scan, AnnScan *s, const AnnFrontier *candidate
 static void
 measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 {
-	AnnFrontier *candidates = &((ForestSearch *) s->search)->leaves.candidates;
+	ForestSearch *f = s->search;
+	AnnFrontier *candidates = &f->leaves.candidates;
 	int			k = (int) Min(wanted, (double) candidates->size + s->results.count + 1);
 	AnnThreshold nearest;
 	AnnCandidate next;
@@ -101,9 +103,15 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 			ann_scan_keep(scan, s, low, high, ref, s->element);
 			ann_threshold_offer(&nearest, (float) high);
 		}
+		else
+			f->empty = true;
 	}
 	if (ann_frontier_peek(candidates) == NULL)
 		s->bound = get_float8_infinity();
+
+	/* those without a row have kept others from becoming candidates */
+	if (f->empty)
+		s->bound = Min(s->bound, ann_scan_code_distance(s, f->leaves.least_dropped));
 	pfree(nearest.values);
 }
 
