@@ -53,7 +53,7 @@
 #define REJECTED_MOST (1 << 18)
 
 /* Nodes that are fetched ahead while one is visited. */
-#define PREFETCHED 3
+#define PREFETCHED 2
 
 void
 ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *info,
@@ -75,6 +75,7 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	ann_frontier_init(&search->pool, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_frontier_init(&search->rejected, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 512), 512);
+	memset(search->fetched, 0xff, sizeof(search->fetched));
 }
 
 /* ---- nodes that have been met ---- */
@@ -307,12 +308,30 @@ visit_record(AnnElementRef ref, const AnnElement *record, const AnnLinks *links,
 	meet_neighbours(s, links, in_range(Max(d2, 0)));
 }
 
+static bool
+is_fetched(const AnnGraphSearch *s, uint64 key)
+{
+	for (int i = 0; i < ANN_NODES_FETCHED; i++)
+	{
+		if (s->fetched[i] == key)
+			return true;
+	}
+	return false;
+}
+
 /* The first entries of the heap are the ones most likely to be visited next. */
 static void
 prefetch_nodes(AnnGraphSearch *s)
 {
 	for (size_t i = 0; i < Min(s->pool.size, PREFETCHED); i++)
-		ann_record_prefetch(s->index, s->info, ann_key_element(s->pool.entries[i].item));
+	{
+		uint64		key = s->pool.entries[i].item;
+
+		if (is_fetched(s, key))
+			continue;
+		ann_record_prefetch(s->index, s->info, ann_key_element(key));
+		s->fetched[s->next_fetched++ % ANN_NODES_FETCHED] = key;
+	}
 }
 
 static void

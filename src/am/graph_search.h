@@ -42,6 +42,9 @@ typedef AnnCodeDistance (*AnnNodeVisitor) (AnnElementRef ref, const AnnElement *
  */
 typedef AnnCodeDistance (*AnnNodeVisited) (AnnElementRef ref, void *state);
 
+/* Nodes that have been fetched ahead and need not be again. */
+#define ANN_NODES_FETCHED 8
+
 typedef struct AnnGraphSearch
 {
 	/* Unchanging, set by begin */
@@ -68,6 +71,8 @@ typedef struct AnnGraphSearch
 	AnnSeen		seen;			/* nodes that have been visited */
 	size_t		most;			/* so many visits are enough for ef */
 	bool		begun;
+	uint64		fetched[ANN_NODES_FETCHED]; /* nodes that were fetched ahead lately */
+	uint32		next_fetched;
 
 	/* The node that is being visited */
 	AnnCodeDistance estimate;
