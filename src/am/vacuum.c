@@ -70,6 +70,7 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	AnnIndex   *numbers;
 	BlockNumber blocks;
 	AnnVacuum	vacuum = {0};
+	bool		pending = false;
 
 	/* who changes the dimensions vacuums as well */
 	ann_dimensions_lock(index, ShareLock);
@@ -90,6 +91,11 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	{
 		ann_vacuum_delay_point();
 		ann_element_page_vacuum(&vacuum, numbers, block);
+
+		/* also if this is cancelled and the next VACUUM finds nothing to delete */
+		if (vacuum.dead > 0 && !pending)
+			note_pending(index, vacuum.dead);
+		pending = vacuum.dead > 0;
 	}
 	if (vacuum.dead > 0)
 		note_pending(index, vacuum.dead);
