@@ -411,8 +411,7 @@ ann_graph_search_run(AnnGraphSearch *search, double ef)
 
 	/* too few: whatever links lead to is visited, then there may be other entries */
 	while (ann_threshold_get(&search->nearest) == INFINITY &&
-		   (search->rejected.size > 0 || search->entries.candidates.size > 0 ||
-			!ann_leaf_search_is_over(&search->entries)))
+		   (search->rejected.size > 0 || ann_graph_search_has_entries(search)))
 	{
 		if (search->rejected.size > 0)
 			meet_rejected(search);

@@ -99,19 +99,19 @@ extern void ann_graph_search_begin(AnnGraphSearch *search, Relation index,
 /* Visit nodes until the ef nearest of them have been found. */
 extern void ann_graph_search_run(AnnGraphSearch *search, double ef);
 
-/* Has every node been visited that links lead to from those visited so far? */
+/* Are there entries that it has not begun at? */
 static inline bool
-ann_graph_search_is_stuck(const AnnGraphSearch *search)
+ann_graph_search_has_entries(const AnnGraphSearch *search)
 {
-	return search->waiting == 0 && search->rejected.size == 0;
+	return search->entries.candidates.size > 0 || !ann_leaf_search_is_over(&search->entries);
 }
 
 /* Has every node been visited that can be reached? */
 static inline bool
 ann_graph_search_is_over(const AnnGraphSearch *search)
 {
-	return search->begun && ann_graph_search_is_stuck(search) &&
-		search->entries.candidates.size == 0 && ann_leaf_search_is_over(&search->entries);
+	return search->begun && search->waiting == 0 && search->rejected.size == 0 &&
+		!ann_graph_search_has_entries(search);
 }
 
 #endif							/* ANN_GRAPH_SEARCH_H */

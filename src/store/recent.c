@@ -4,8 +4,8 @@
  *
  * A direct-mapped table of the backend: a block's entry is overwritten by
  * another block of the same hash.  Where that is often, a larger table takes its
- * place.  ReadRecentBuffer checks, once the buffer is
- * pinned, that the block is still there.
+ * place.  ReadRecentBuffer checks, once the buffer is pinned, that the block is
+ * still there.
  */
 #include "postgres.h"
 
