@@ -316,7 +316,6 @@ ann_reservoirs_init(AnnReservoirs *reservoirs, uint32_t rows,
 	reservoirs->capacity = options->reservoir;
 	reservoirs->candidates = ann_scratch_take(&block, sizeof(uint64_t) * rows * options->reservoir);
 	reservoirs->counts = (uint16_t *) block;
-	memset(reservoirs->counts, 0, sizeof(uint16_t) * (size_t) rows);
 }
 
 void
@@ -401,18 +400,13 @@ ann_reservoirs_keep_links(AnnReservoirs *reservoirs, const AnnGraph *graph, uint
 }
 
 void
-ann_reservoirs_return_links(AnnReservoirs *reservoirs, const AnnGraph *graph, uint32_t row)
+ann_graph_return_links(const AnnGraph *graph, const AnnGraphRows *rows, uint32_t row,
+					   AnnEdgeFn edge, void *arg)
 {
-	const uint64_t *candidates = reservoirs->candidates + (size_t) row * reservoirs->capacity;
+	const uint32_t *links = ann_graph_links(graph, row);
 
-	for (uint32_t i = 0; i < reservoirs->counts[row]; i++)
-	{
-		uint32_t	neighbour = (uint32_t) candidates[i];
-
-		/* others have returned theirs to this row */
-		if (has_link(graph, row, neighbour))
-			ann_reservoirs_add(reservoirs, neighbour, row, ann_candidate_distance(candidates[i]));
-	}
+	for (uint32_t i = 0; i < graph->degrees[row]; i++)
+		edge(arg, links[i], row, ann_graph_distance(rows, row, links[i]));
 }
 
 /*
@@ -534,7 +528,6 @@ ann_graph_init(AnnGraph *graph, uint32_t nodes, const AnnGraphOptions *options,
 	graph->degree = options->degree;
 	graph->links = ann_scratch_take(&block, sizeof(uint32_t) * nodes * options->degree);
 	graph->degrees = (uint16_t *) block;
-	memset(graph->degrees, 0, sizeof(uint16_t) * (size_t) nodes);
 }
 
 size_t

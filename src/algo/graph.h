@@ -75,9 +75,15 @@ typedef struct AnnReservoirs
 /* Bytes of memory for the reservoirs of so many rows. */
 extern size_t ann_reservoirs_size(uint32_t rows, const AnnGraphOptions *options);
 
-/* Empty reservoirs in such memory, aligned as malloc does. */
+/* Reservoirs in such memory, aligned as malloc does; each is to be emptied first. */
 extern void ann_reservoirs_init(AnnReservoirs *reservoirs, uint32_t rows,
 								const AnnGraphOptions *options, void *memory);
+
+static inline void
+ann_reservoirs_empty(AnnReservoirs *reservoirs, uint32_t first, uint32_t n)
+{
+	memset(reservoirs->counts + first, 0, sizeof(uint16_t) * (size_t) n);
+}
 
 /*
  * Ask for the memory of these rows' reservoirs, all at once: a leaf's before its
@@ -125,7 +131,10 @@ ann_graph_links(const AnnGraph *graph, uint32_t node)
 /* Bytes of memory for the links of so many nodes. */
 extern size_t ann_graph_size(uint32_t nodes, const AnnGraphOptions *options);
 
-/* A graph without edges in such memory, aligned as malloc does. */
+/*
+ * A graph in such memory, aligned as malloc does.  Neighbours of each node are to be
+ * chosen.
+ */
 extern void ann_graph_init(AnnGraph *graph, uint32_t nodes,
 						   const AnnGraphOptions *options, void *memory);
 
@@ -143,11 +152,12 @@ extern void ann_prune_row(AnnGraph *graph, const AnnGraphRows *rows,
 /*
  * Candidates for better neighbours, once all rows have some: those that were chosen,
  * and those that chose the row.  Keep of a row's reservoir what has become neighbours;
- * when that is done for all, let each row into the reservoirs of its neighbours.
+ * when that is done for all, tell the edges from a row's neighbours to it, by their
+ * distances in 'rows', which those in the reservoirs are of.
  */
 extern void ann_reservoirs_keep_links(AnnReservoirs *reservoirs,
 									  const AnnGraph *graph, uint32_t row);
-extern void ann_reservoirs_return_links(AnnReservoirs *reservoirs,
-										const AnnGraph *graph, uint32_t row);
+extern void ann_graph_return_links(const AnnGraph *graph, const AnnGraphRows *rows,
+								   uint32_t row, AnnEdgeFn edge, void *arg);
 
 #endif							/* ANN_GRAPH_H */

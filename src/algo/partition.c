@@ -284,15 +284,70 @@ ann_carve(const AnnGraphRows *rows, uint32_t *numbers, uint32_t n,
  */
 
 size_t
-ann_partition_scratch_size(uint32_t n, const AnnGraphOptions *options)
+ann_partition_size(uint32_t n, const AnnGraphOptions *options)
 {
 	size_t		joined = (size_t) n * options->fanout;
 
 	return ann_scratch_bytes(sizeof(uint32_t) * (size_t) n) +
-		ann_scratch_bytes(sizeof(uint32_t) * joined) +
 		ann_scratch_bytes(sizeof(uint16_t) * joined) +
-		ann_scratch_bytes(ann_tile_size(ANN_MAX_LEADERS)) +
-		ann_carve_scratch_size(n);
+		ann_scratch_bytes(sizeof(size_t) * (ANN_MAX_LEADERS + 1)) +
+		ann_scratch_bytes(sizeof(uint32_t) * joined);
+}
+
+void
+ann_partition_init(AnnPartition *partition, const AnnGraphRows *rows,
+				   const AnnGraphOptions *options, void *memory)
+{
+	uint32_t	n = rows->rows.count;
+	size_t		joined = (size_t) n * options->fanout;
+	char	   *block = memory;
+
+	partition->rows = rows;
+	partition->options = options;
+	partition->wanted = ann_leaders_wanted(n, options);
+	partition->numbers = ann_scratch_take(&block, sizeof(uint32_t) * (size_t) n);
+	partition->nearest = ann_scratch_take(&block, sizeof(uint16_t) * joined);
+	partition->starts = ann_scratch_take(&block, sizeof(size_t) * (ANN_MAX_LEADERS + 1));
+	partition->joined = ann_scratch_take(&block, sizeof(uint32_t) * joined);
+}
+
+void
+ann_partition_lead(AnnPartition *partition)
+{
+	uint32_t	n = partition->rows->rows.count;
+	AnnRandom	random;
+
+	ann_random_seed(&random, partition->options->seed);
+	for (uint32_t i = 0; i < n; i++)
+		partition->numbers[i] = i;
+	for (uint32_t i = 0; i < partition->wanted; i++)
+		draw(partition->numbers, i, n, &random);
+}
+
+void
+ann_partition_leaders(const AnnPartition *partition, AnnTile *leaders)
+{
+	leaders->n = 0;
+	for (uint32_t i = 0; i < partition->wanted; i++)
+		ann_tile_add_row(leaders, partition->rows, partition->numbers[i]);
+}
+
+void
+ann_partition_route(AnnPartition *partition, const AnnTile *leaders, uint32_t first,
+					uint32_t n)
+{
+	uint32_t	fanout = partition->options->fanout;
+	uint32_t	numbers[ROUTE_ROWS];
+
+	for (uint32_t at = first; at < first + n && partition->wanted > 0; at += ROUTE_ROWS)
+	{
+		uint32_t	some = first + n - at < ROUTE_ROWS ? first + n - at : ROUTE_ROWS;
+
+		for (uint32_t i = 0; i < some; i++)
+			numbers[i] = at + i;
+		ann_leaders_route(leaders, partition->rows, numbers, some, fanout,
+						  partition->options, partition->nearest + (size_t) at * fanout);
+	}
 }
 
 /*
@@ -319,38 +374,49 @@ sort_by_leader(const uint16_t *nearest, uint32_t n, uint32_t fanout,
 }
 
 void
-ann_partition(const AnnGraphRows *rows, const AnnGraphOptions *options,
-			  AnnLeafFn leaf, void *arg, void *scratch)
+ann_partition_sort(AnnPartition *partition)
 {
-	uint32_t	n = rows->rows.count;
-	size_t		all = (size_t) n * options->fanout;
-	uint32_t	wanted = ann_leaders_wanted(n, options);
-	char	   *block = scratch;
-	uint32_t   *numbers = ann_scratch_take(&block, sizeof(uint32_t) * (size_t) n);
-	uint32_t   *joined = ann_scratch_take(&block, sizeof(uint32_t) * all);
-	uint16_t   *nearest = ann_scratch_take(&block, sizeof(uint16_t) * all);
-	void	   *tile = ann_scratch_take(&block, ann_tile_size(ANN_MAX_LEADERS));
-	size_t		starts[ANN_MAX_LEADERS + 1];
-	AnnTile		leaders;
-	AnnRandom	random;
+	if (partition->wanted > 0)
+		sort_by_leader(partition->nearest, partition->rows->rows.count,
+					   partition->options->fanout, partition->wanted, partition->starts,
+					   partition->joined);
+}
 
-	ann_random_seed(&random, options->seed);
-	for (uint32_t i = 0; i < n; i++)
-		numbers[i] = i;
-	if (wanted == 0)
-	{
-		ann_carve(rows, numbers, n, options, options->seed, leaf, arg, block);
-		return;
-	}
-	ann_tile_init(&leaders, wanted, tile);
-	ann_leaders_choose(rows, numbers, n, wanted, &random, &leaders);
-	for (uint32_t i = 0; i < n; i++)
-		numbers[i] = i;
-	ann_leaders_route(&leaders, rows, numbers, n, options->fanout, options, nearest);
-	sort_by_leader(nearest, n, options->fanout, wanted, starts, joined);
-	for (uint32_t j = 0; j < wanted; j++)
-		ann_carve(rows, joined + starts[j], (uint32_t) (starts[j + 1] - starts[j]),
-				  options, options->seed + 1 + j, leaf, arg, block);
+uint32_t
+ann_partition_groups(const AnnPartition *partition)
+{
+	return partition->wanted > 0 ? partition->wanted : 1;
+}
+
+uint32_t
+ann_partition_group_size(const AnnPartition *partition, uint32_t group)
+{
+	if (partition->wanted == 0)
+		return partition->rows->rows.count;
+	return (uint32_t) (partition->starts[group + 1] - partition->starts[group]);
+}
+
+void
+ann_partition_carve(AnnPartition *partition, uint32_t group, AnnLeafFn leaf, void *arg,
+					void *scratch)
+{
+	const AnnGraphOptions *options = partition->options;
+	uint32_t	n = ann_partition_group_size(partition, group);
+
+	if (partition->wanted == 0)
+		ann_carve(partition->rows, partition->numbers, n, options, options->seed, leaf, arg,
+				  scratch);
+	else
+		ann_carve(partition->rows, partition->joined + partition->starts[group], n, options,
+				  options->seed + 1 + group, leaf, arg, scratch);
+}
+
+size_t
+ann_partition_leaves(const AnnPartition *partition, const uint32_t **rows)
+{
+	*rows = partition->wanted > 0 ? partition->joined : partition->numbers;
+	return partition->wanted > 0 ? partition->starts[partition->wanted]
+		: partition->rows->rows.count;
 }
 
 void
@@ -363,9 +429,9 @@ ann_visits_init(AnnVisits *visits, uint32_t rows, uint32_t *order, uint8_t *seen
 }
 
 void
-ann_visits_add(AnnVisits *visits, const uint32_t *rows, uint32_t n)
+ann_visits_add(AnnVisits *visits, const uint32_t *rows, size_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 	{
 		if (!visits->seen[rows[i]])
 		{

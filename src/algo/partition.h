@@ -8,7 +8,7 @@
  * nearest to it.  At the first level a row joins several of them, which is what
  * makes the leaves overlap; further down it joins one.
  *
- * Rows that fit memory are divided by ann_partition().  For others the caller
+ * Rows that fit memory are divided by an AnnPartition.  For others the caller
  * does what it does: choose leaders from a sample, route each row to the
  * nearest ones and keep it where the leader's other rows are, then carve what
  * each leader has got, one after the other.
@@ -60,12 +60,57 @@ extern void ann_carve(const AnnGraphRows *rows, uint32_t *numbers, uint32_t n,
 					  const AnnGraphOptions *options, uint64_t seed,
 					  AnnLeafFn leaf, void *arg, void *scratch);
 
-/* Bytes of scratch memory to divide n rows. */
-extern size_t ann_partition_scratch_size(uint32_t n, const AnnGraphOptions *options);
+/*
+ * Dividing all rows into leaves, each row into up to options->fanout, in steps:
+ *
+ *		lead	choose the leaders
+ *		route	find the nearest leaders of some of the rows; of all in the end
+ *		sort	gather the rows of each leader
+ *		carve	divide these; of each leader in the end
+ *
+ * Several processes may share the work, each with an AnnPartition of its own over
+ * the same memory: 'route' and 'carve' are for all of them, the others for one, who
+ * begins when the step before has ended.
+ */
+typedef struct AnnPartition
+{
+	/* Unchanging */
+	const AnnGraphRows *rows;
+	const AnnGraphOptions *options;
+	uint32_t	wanted;			/* leaders; 0: one leaf, or carved at once */
 
-/* Divide all rows into leaves, each row into up to options->fanout. */
-extern void ann_partition(const AnnGraphRows *rows, const AnnGraphOptions *options,
-						  AnnLeafFn leaf, void *arg, void *scratch);
+	/* In the memory */
+	uint32_t   *numbers;		/* of all rows, the leaders' first */
+	uint16_t   *nearest;		/* 'fanout' leaders of each row */
+	size_t	   *starts;			/* where each leader's rows begin, and the end */
+	uint32_t   *joined;			/* rows by leader, then by leaf */
+} AnnPartition;
+
+/* Bytes of memory to divide n rows. */
+extern size_t ann_partition_size(uint32_t n, const AnnGraphOptions *options);
+
+/* In such memory, aligned as malloc does. */
+extern void ann_partition_init(AnnPartition *partition, const AnnGraphRows *rows,
+							   const AnnGraphOptions *options, void *memory);
+
+extern void ann_partition_lead(AnnPartition *partition);
+
+/* 'leaders' has room for ANN_MAX_LEADERS: they are in it afterwards. */
+extern void ann_partition_leaders(const AnnPartition *partition, AnnTile *leaders);
+extern void ann_partition_route(AnnPartition *partition, const AnnTile *leaders,
+								uint32_t first, uint32_t n);
+extern void ann_partition_sort(AnnPartition *partition);
+
+/* How many leaders' rows are to be carved, one at least, and how many rows they have. */
+extern uint32_t ann_partition_groups(const AnnPartition *partition);
+extern uint32_t ann_partition_group_size(const AnnPartition *partition, uint32_t group);
+
+/* 'scratch' is enough to carve the group. */
+extern void ann_partition_carve(AnnPartition *partition, uint32_t group, AnnLeafFn leaf,
+								void *arg, void *scratch);
+
+/* All leaves one behind the other, in the order of the groups; returns their length. */
+extern size_t ann_partition_leaves(const AnnPartition *partition, const uint32_t **rows);
 
 /*
  * The order of first visits: rows in the order that the leaves came in that
@@ -82,6 +127,6 @@ typedef struct AnnVisits
 extern void ann_visits_init(AnnVisits *visits, uint32_t rows, uint32_t *order,
 							uint8_t *seen);
 
-extern void ann_visits_add(AnnVisits *visits, const uint32_t *rows, uint32_t n);
+extern void ann_visits_add(AnnVisits *visits, const uint32_t *rows, size_t n);
 
 #endif							/* ANN_PARTITION_H */

@@ -67,32 +67,50 @@ ann_graph_unit(const AnnTreeRows *rows)
  * Norms are computed as the product term of a distance is, so that equal rows
  * are 0 apart, exactly.
  */
-static void
-compute_norms(const AnnTreeRows *rows, float *norm2)
+void
+ann_graph_norms_fill(const AnnGraphRows *rows, uint32_t first, uint32_t n, float *norm2)
 {
 	AnnDistanceFn ip = ann_kernels->pair[ANN_PAIR_I8_I8_FAST].ip;
 
-	for (uint32_t i = 0; i < rows->count; i++)
+	for (uint32_t i = first; i < first + n; i++)
 	{
-		const int8_t *row = ann_tree_row(rows, i);
+		const int8_t *row = ann_tree_row(&rows->rows, i);
 
-		norm2[i] = rows->scale[i] * rows->scale[i] * (float) ip(row, row, rows->dim);
+		norm2[i] = rows->rows.scale[i] * rows->rows.scale[i] *
+			(float) ip(row, row, rows->rows.dim);
 	}
+}
+
+void
+ann_graph_rows_set(AnnGraphRows *graph_rows, const AnnTreeRows *rows, float *scale,
+				   float *norm2)
+{
+	graph_rows->rows = *rows;
+	graph_rows->rows.scale = scale;
+	graph_rows->norm2 = norm2;
+}
+
+void
+ann_graph_rows_fill(float unit, const AnnTreeRows *rows, uint32_t first, uint32_t n,
+					float *scale, float *norm2)
+{
+	AnnGraphRows graph_rows;
+
+	for (uint32_t i = first; i < first + n; i++)
+	{
+		scale[i] = unit > 0 ? rows->scale[i] / unit : 0;
+		scale[i] = scale[i] < MAX_SCALE ? scale[i] : MAX_SCALE;
+	}
+	ann_graph_rows_set(&graph_rows, rows, scale, norm2);
+	ann_graph_norms_fill(&graph_rows, first, n, norm2);
 }
 
 void
 ann_graph_rows_init(AnnGraphRows *graph_rows, const AnnTreeRows *rows, float unit,
 					float *scale, float *norm2)
 {
-	for (uint32_t i = 0; i < rows->count; i++)
-	{
-		scale[i] = unit > 0 ? rows->scale[i] / unit : 0;
-		scale[i] = scale[i] < MAX_SCALE ? scale[i] : MAX_SCALE;
-	}
-	graph_rows->rows = *rows;
-	graph_rows->rows.scale = scale;
-	graph_rows->norm2 = norm2;
-	compute_norms(&graph_rows->rows, norm2);
+	ann_graph_rows_fill(unit, rows, 0, rows->count, scale, norm2);
+	ann_graph_rows_set(graph_rows, rows, scale, norm2);
 }
 
 void
@@ -102,7 +120,6 @@ ann_graph_rows_sketch(AnnGraphRows *sketch, const AnnGraphRows *rows, int dim,
 	sketch->rows = rows->rows;
 	sketch->rows.dim = dim;
 	sketch->norm2 = norm2;
-	compute_norms(&sketch->rows, norm2);
 }
 
 /* Tiles are multiples of four rows, as Vec4 reads them. */

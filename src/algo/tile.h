@@ -46,12 +46,21 @@ extern float ann_graph_unit(const AnnTreeRows *rows);
 extern void ann_graph_rows_init(AnnGraphRows *graph_rows, const AnnTreeRows *rows,
 								float unit, float *scale, float *norm2);
 
+/* The same in parts: the values of some rows are set by themselves. */
+extern void ann_graph_rows_set(AnnGraphRows *graph_rows, const AnnTreeRows *rows,
+							   float *scale, float *norm2);
+extern void ann_graph_rows_fill(float unit, const AnnTreeRows *rows, uint32_t first,
+								uint32_t n, float *scale, float *norm2);
+
 /*
- * The same rows, by their first 'dim' dimensions alone; 'norm2' as above.  Of
- * rotated rows some hundred tell nearly as well as all which others are near.
+ * The same rows, by their first 'dim' dimensions alone; 'norm2' as above, for
+ * ann_graph_norms_fill to set, once the scales have been.  Of rotated rows some hundred
+ * tell nearly as well as all which others are near.
  */
 extern void ann_graph_rows_sketch(AnnGraphRows *sketch, const AnnGraphRows *rows,
 								  int dim, float *norm2);
+extern void ann_graph_norms_fill(const AnnGraphRows *rows, uint32_t first, uint32_t n,
+								 float *norm2);
 
 /* Some rows, gathered from wherever they lie. */
 typedef struct AnnTile

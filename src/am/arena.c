@@ -71,6 +71,36 @@ ann_arena_make(const AnnIndex *info, Size budget, Size further)
 	return arena;
 }
 
+/* The arrays, in the order in which each member asks for them. */
+AnnArena *
+ann_arena_share(const AnnIndex *info, AnnTeam *team, uint32 rows)
+{
+	AnnArena   *arena = palloc0(sizeof(AnnArena));
+
+	arena->info = info;
+	arena->context = AllocSetContextCreate(CurrentMemoryContext, "ann arena",
+										   ALLOCSET_DEFAULT_SIZES);
+	arena->max_rows = arena->capacity = arena->count = rows;
+	arena->elements = ann_team_array(team, info->element_size * (Size) rows);
+	arena->rows = ann_team_array(team, info->row_dim * (Size) rows);
+	arena->scales = ann_team_array(team, sizeof(float) * (Size) rows);
+	arena->norms2 = ann_team_array(team, sizeof(float) * (Size) rows);
+	arena->refs = ann_team_array(team, sizeof(AnnElementRef) * (Size) rows);
+	arena->next_equal = ann_team_array(team, sizeof(uint32) * (Size) rows);
+	arena->order = ann_team_array(team, sizeof(uint32) * (Size) rows);
+	return arena;
+}
+
+Size
+ann_arena_shared_size(const AnnIndex *info, uint32 rows)
+{
+	return ann_team_array_size(info->element_size * (Size) rows) +
+		ann_team_array_size(info->row_dim * (Size) rows) +
+		2 * ann_team_array_size(sizeof(float) * (Size) rows) +
+		ann_team_array_size(sizeof(AnnElementRef) * (Size) rows) +
+		2 * ann_team_array_size(sizeof(uint32) * (Size) rows);
+}
+
 /* The number of a further row. */
 static uint32
 new_row(AnnArena *arena)
@@ -167,17 +197,26 @@ merge_row(AnnArena *arena, uint32 row, uint32 earlier)
 	arena->next_equal[earlier] = row;
 }
 
+void
+ann_arena_number(AnnArena *arena)
+{
+	for (uint32 i = 0; i < arena->count; i++)
+		arena->order[i] = i;
+}
+
 uint32
-ann_arena_merge(AnnArena *arena)
+ann_arena_merge(AnnArena *arena, uint32 first, uint32 n)
 {
 	bool		merges = arena->info->meta.scalar != ANN_SCALAR_NONE;
-	uint32		size = pg_nextpower2_32(Max(arena->count, 8) * 2);
+	uint32	   *order = arena->order + first;
+	uint32		size = pg_nextpower2_32(Max(n, 8) * 2);
 	uint32	   *table = palloc_extended(sizeof(uint32) * (Size) size, MCXT_ALLOC_HUGE);
 	uint32		distinct = 0;
 
 	memset(table, 0xff, sizeof(uint32) * (Size) size);
-	for (uint32 row = 0; row < arena->count; row++)
+	for (uint32 i = 0; i < n; i++)
 	{
+		uint32		row = order[i];
 		uint32		at;
 
 		CHECK_FOR_INTERRUPTS();
@@ -191,7 +230,7 @@ ann_arena_merge(AnnArena *arena)
 			continue;
 		}
 		table[at] = row;
-		arena->order[distinct++] = row;
+		order[distinct++] = row;
 	}
 	pfree(table);
 	return distinct;
@@ -271,7 +310,7 @@ ann_arena_scratch(AnnArena *arena, uint32 rows)
  * Where it is the largest, the others are rounded once more to the new scale.
  */
 void
-ann_arena_augment(AnnArena *arena)
+ann_arena_augment(AnnArena *arena, uint32 first, uint32 n)
 {
 	const AnnIndex *info = arena->info;
 	int			augmented = info->augmented;
@@ -279,7 +318,7 @@ ann_arena_augment(AnnArena *arena)
 
 	if (augmented == 0)
 		return;
-	for (uint32 row = 0; row < arena->count; row++)
+	for (uint32 row = first; row < first + n; row++)
 	{
 		int8	   *bytes = row_bytes(arena, row);
 		double		missing = max_norm * max_norm - arena->norms2[row];
@@ -309,8 +348,12 @@ ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
 void
 ann_arena_load(AnnArena *arena, BufFile *file)
 {
-	uint32		row = new_row(arena);
+	ann_arena_load_at(arena, new_row(arena), file);
+}
 
+void
+ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file)
+{
 	BufFileReadExact(file, ann_arena_element(arena, row), arena->info->element_size);
 	BufFileReadExact(file, row_bytes(arena, row), arena->info->row_dim);
 	BufFileReadExact(file, &arena->scales[row], sizeof(float));

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "algo/split.h"
+#include "am/team.h"
 #include "storage/buffile.h"
 #include "store/element.h"
 #include "store/tids.h"
@@ -49,6 +50,15 @@ typedef struct AnnArena
  */
 extern AnnArena *ann_arena_make(const AnnIndex *info, Size budget, Size further);
 
+/*
+ * An arena of so many rows in memory that all members of a team see, each with an
+ * AnnArena of its own.  The rows are to be loaded.
+ */
+extern AnnArena *ann_arena_share(const AnnIndex *info, AnnTeam *team, uint32 rows);
+
+/* What it needs of that memory. */
+extern Size ann_arena_shared_size(const AnnIndex *info, uint32 rows);
+
 extern void ann_arena_free(AnnArena *arena);
 
 static inline AnnElement *
@@ -70,12 +80,15 @@ extern void ann_arena_add(AnnArena *arena, const AnnElement *element,
 /* The rows as the growing of trees takes them. */
 extern AnnTreeRows ann_arena_tree_rows(const AnnArena *arena);
 
+/* The numbers of all rows to arena->order. */
+extern void ann_arena_number(AnnArena *arena);
+
 /*
- * Put the numbers of all rows but those whose element equals that of an
- * earlier one into arena->order, and return how many they are.  The others are
- * chained to the earlier one by next_equal; its error becomes the largest.
+ * Of the n rows whose numbers are in arena->order from 'first' on, leave those there
+ * whose element equals that of none before it, and return how many they are.  The
+ * others are chained to the earlier one by next_equal; its error becomes the largest.
  */
-extern uint32 ann_arena_merge(AnnArena *arena);
+extern uint32 ann_arena_merge(AnnArena *arena, uint32 first, uint32 n);
 
 /*
  * Write the heap TIDs of the rows that are chained to a row as further ones of its
@@ -90,14 +103,18 @@ extern void ann_arena_compact(AnnArena *arena, uint32 n);
 extern char *ann_arena_scratch(AnnArena *arena, uint32 rows);
 
 /*
- * Inner product: give every row the coordinates that make all equal in norm,
- * now that info->max_norm is known.
+ * Inner product: give n rows the coordinates that make all equal in norm, now that
+ * info->max_norm is known.
  */
-extern void ann_arena_augment(AnnArena *arena);
+extern void ann_arena_augment(AnnArena *arena, uint32 first, uint32 n);
 
-/* Append a row of the arena to a file, and the next row of a file to the arena. */
+/*
+ * Append a row of the arena to a file, and the next row of a file to the arena; or
+ * put it in the place of this row.
+ */
 extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
 extern void ann_arena_load(AnnArena *arena, BufFile *file);
+extern void ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file);
 
 /* The rotated dimensions of a row, as its bytes tell them, in info->padded floats. */
 extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated);

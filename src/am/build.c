@@ -8,6 +8,13 @@
  * maintenance_work_mem to itself; rows that it has no room for go to a
  * temporary file, and those that it had follow them.  Then grow.c makes the
  * trees, and all pages are written once, in order.
+ *
+ * With parallel workers (team.h) it is the leader who looks at the first vectors,
+ * before there are any.  Each member then reads a part of the table and keeps its
+ * rows in a file, since nobody knows yet how many there are; when that is known, all
+ * load theirs into an arena in shared memory, at the places that the order of the table
+ * gives them, whoever has read them.  If it does not fit maintenance_work_mem, or the
+ * machine's shared memory, the leader takes the files and goes on alone.
  */
 #include "postgres.h"
 
@@ -17,6 +24,7 @@
 #include "algo/centre.h"
 #include "algo/forest.h"
 #include "am/arena.h"
+#include "am/build.h"
 #include "am/graph_build.h"
 #include "am/graph_make.h"
 #include "am/graph_vacuum.h"
@@ -28,7 +36,9 @@
 #include "catalog/index.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "optimizer/plancat.h"
 #include "pgstat.h"
+#include "postmaster/bgworker_internals.h"
 #include "store/bulk.h"
 #include "store/centre_pages.h"
 #include "store/tids.h"
@@ -38,17 +48,53 @@
 #define SAMPLE_ROWS 256
 #define SAMPLE_BYTES (4 * 1024 * 1024)
 
-/* So many of them are kept in memory. */
+/* Blocks of the table that they are looked for in at first. */
+#define SAMPLE_BLOCKS 8
+
+/* Memory for the rows that a member of a team has read, but not put into its file. */
+#define MEMBER_MEMORY ((Size) 1024 * 1024)
+
+/* So many heap TIDs are kept in memory. */
 #define KEPT_TIDS 8192
 
-/* Heap TIDs of rows without a place in a tree. */
+/* Heap TIDs, in the order in which they came. */
 typedef struct TidSpool
 {
 	uint64		count;			/* all of them */
+	uint64		taken;			/* that have been read again */
 	BufFile    *file;			/* whole buffers */
 	ItemPointerData *buffer;	/* what is not in the file */
 	int			buffered;
 } TidSpool;
+
+/* What a member of a team has found in its part of the table. */
+typedef struct Found
+{
+	double		heap_tuples;
+	uint64		rows;			/* in its file */
+	uint64		nulls;
+	uint64		undefined;
+	double		max_norm2;
+	bool		has_broken_chain;
+} Found;
+
+/* What the members of a team know of the build. */
+typedef struct BuildShared
+{
+	/* Set before there are workers */
+	AnnMeta		meta;
+	bool		has_centre;
+
+	/* Set by each member when it has read its part */
+	Found		found[MAX_PARALLEL_WORKER_LIMIT + 1];
+
+	/* Set by the leader then */
+	bool		in_memory;		/* else he goes on alone */
+	uint32		rows;
+	float		max_norm;
+
+	float		centre[];		/* meta.dim of them, if there is one */
+} BuildShared;
 
 /* The first rows, which wait for the centre. */
 typedef struct Sample
@@ -68,6 +114,7 @@ typedef struct Build
 	IndexInfo  *index_info;
 	AnnOpclass	opclass;
 	const AnnOptions *options;
+	AnnTeam    *team;
 
 	/* Known from the first vector on */
 	AnnMeta		meta;
@@ -82,7 +129,9 @@ typedef struct Build
 
 	/* Changing with each row */
 	MemoryContext row_context;
-	BufFile    *spool;			/* all rows, once the arena was full */
+	BufFile    *spool;			/* all rows, once the arena was full; a member's, if
+								 * there are others */
+	TidSpool	tids;			/* of a member's rows */
 	uint64		rows;			/* with a place in the trees */
 	bool		any_alive;		/* is one of them not dead? */
 	double		max_norm2;
@@ -106,17 +155,38 @@ add_tid(TidSpool *spool, ItemPointer tid)
 	spool->count++;
 }
 
-/* Read the next TIDs, those in memory first. */
+/* They are going to be read. */
+static void
+rewind_tids(TidSpool *spool)
+{
+	spool->taken = 0;
+	if (spool->file != NULL)
+		ann_file_rewind(spool->file);
+}
+
+/* Read the next n. */
 static void
 read_tids(void *state, ItemPointerData *tids, int n)
 {
 	TidSpool   *spool = state;
-	int			kept = Min(n, spool->buffered);
+	uint64		in_file = spool->count - spool->buffered;
+	int			from_file = spool->taken < in_file ? (int) Min(in_file - spool->taken, n) : 0;
 
-	spool->buffered -= kept;
-	memcpy(tids, spool->buffer + spool->buffered, sizeof(ItemPointerData) * (Size) kept);
-	if (kept < n)
-		BufFileReadExact(spool->file, tids + kept, sizeof(ItemPointerData) * (Size) (n - kept));
+	if (from_file > 0)
+		BufFileReadExact(spool->file, tids, sizeof(ItemPointerData) * (Size) from_file);
+	spool->taken += from_file;
+	if (from_file < n)
+		memcpy(tids + from_file, spool->buffer + (spool->taken - in_file),
+			   sizeof(ItemPointerData) * (Size) (n - from_file));
+	spool->taken += n - from_file;
+}
+
+static void
+close_tids(TidSpool *spool)
+{
+	if (spool->file != NULL)
+		BufFileClose(spool->file);
+	spool->file = NULL;
 }
 
 /* Write the list, if there is one. */
@@ -125,13 +195,10 @@ write_tids(AnnTidWriter *writer, TidSpool *spool, AnnTidList *list)
 {
 	if (spool->count == 0)
 		return;
-	if (spool->file != NULL)
-		ann_file_rewind(spool->file);
+	rewind_tids(spool);
 	*list = ann_tids_write(writer, spool->count, read_tids, spool);
-	if (spool->file != NULL)
-		BufFileClose(spool->file);
+	close_tids(spool);
 }
-
 
 static void
 free_sample(Sample *sample)
@@ -165,8 +232,10 @@ set_centre(Build *b, const float *centre)
 {
 	b->info = ann_index_make(&b->meta);
 	b->info->centre = centre;
-	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024,
-							  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
+	b->arena = ann_team_is_alone(b->team)
+		? ann_arena_make(b->info, (Size) maintenance_work_mem * 1024,
+						 ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0)
+		: ann_arena_make(b->info, MEMBER_MEMORY, 0);
 	b->element = palloc0(b->info->element_size);
 	b->floats = palloc(sizeof(float) * b->meta.dim);
 	b->v = ann_tree_vector_alloc(b->info);
@@ -247,13 +316,14 @@ spill_arena(Build *b)
 {
 	if (b->spool == NULL)
 	{
-		b->spool = BufFileCreateTemp(false);
-		ereport(NOTICE,
-				(errmsg("index \"%s\" is built through temporary files",
-						RelationGetRelationName(b->index)),
-				 errdetail("maintenance_work_mem has room for %u of its vectors.",
-						   b->arena->max_rows),
-				 errhint("A larger maintenance_work_mem makes the build faster.")));
+		b->spool = ann_team_create_file(b->team, "rows", b->team->number);
+		if (ann_team_is_alone(b->team))
+			ereport(NOTICE,
+					(errmsg("index \"%s\" is built through temporary files",
+							RelationGetRelationName(b->index)),
+					 errdetail("maintenance_work_mem has room for %u of its vectors.",
+							   b->arena->max_rows),
+					 errhint("A larger maintenance_work_mem makes the build faster.")));
 	}
 	for (uint32 row = 0; row < b->arena->count; row++)
 	{
@@ -281,7 +351,21 @@ keep_vector(Build *b, ItemPointer tid, const AnnVector *vector)
 	if (ann_arena_is_full(b->arena))
 		spill_arena(b);
 	ann_arena_add(b->arena, b->element, b->v);
+	if (!ann_team_is_alone(b->team))
+		add_tid(&b->tids, tid);
 	b->rows++;
+}
+
+/* Choose the centre from a sample; false if none is needed. */
+static bool
+choose_centre(const Sample *sample, float *centre)
+{
+	double	   *scratch = palloc(sizeof(double) * sample->count);
+	bool		is_needed = ann_centre_choose(sample->vectors, sample->first.is_double,
+											  sample->count, sample->first.dim, scratch, centre);
+
+	pfree(scratch);
+	return is_needed;
 }
 
 /* The sample is complete: choose the centre, and keep the rows that waited. */
@@ -291,12 +375,9 @@ end_sample(Build *b)
 	Sample	   *sample = b->sample;
 	AnnVector	vector = sample->first;
 	float	   *centre = palloc(sizeof(float) * vector.dim);
-	double	   *scratch = palloc(sizeof(double) * sample->count);
-	bool		is_needed = ann_centre_choose(vector.data, vector.is_double, sample->count,
-											  vector.dim, scratch, centre);
 
 	b->sample = NULL;
-	set_centre(b, is_needed ? centre : NULL);
+	set_centre(b, choose_centre(sample, centre) ? centre : NULL);
 	for (int i = 0; i < sample->count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -304,19 +385,23 @@ end_sample(Build *b)
 		keep_vector(b, &sample->tids[i], &vector);
 	}
 	free_sample(sample);
-	pfree(scratch);
+}
+
+static void
+add_to_sample(Sample *sample, ItemPointer tid, const AnnVector *vector)
+{
+	Size		size = ANN_ELEMENT_SIZE(vector) * vector->dim;
+
+	memcpy(sample->vectors + sample->count * size, vector->data, size);
+	sample->tids[sample->count++] = *tid;
 }
 
 /* Let a vector that has been checked wait for the centre. */
 static void
 sample_vector(Build *b, ItemPointer tid, const AnnVector *vector)
 {
-	Sample	   *sample = b->sample;
-	Size		size = ANN_ELEMENT_SIZE(vector) * vector->dim;
-
-	memcpy(sample->vectors + sample->count * size, vector->data, size);
-	sample->tids[sample->count++] = *tid;
-	if (sample->count == sample->capacity)
+	add_to_sample(b->sample, tid, vector);
+	if (b->sample->count == b->sample->capacity)
 		end_sample(b);
 }
 
@@ -440,6 +525,347 @@ empty_chunk(void)
 	return chunk;
 }
 
+/* ---- A team ------------------------------------------------------------- */
+
+/* A row that the leader looks at before there are workers. */
+static void
+look_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive,
+			  void *state)
+{
+	Build	   *b = state;
+	MemoryContext old;
+	AnnVector	vector;
+	int			dim = b->sample != NULL ? b->sample->first.dim : b->options->dimensions;
+
+	if (isnull[0] || !alive || (b->sample != NULL && b->sample->count == b->sample->capacity))
+		return;
+	old = MemoryContextSwitchTo(b->row_context);
+	/* who reads the row again refuses it */
+	if (ann_source_examine(DatumGetArrayTypeP(values[0]), dim, &vector) == ANN_PROBLEM_NONE)
+	{
+		MemoryContextSwitchTo(GetMemoryChunkContext(b));
+		if (b->sample == NULL)
+			b->sample = make_sample(&vector);
+		add_to_sample(b->sample, tid, &vector);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(b->row_context);
+}
+
+/* Look at the first rows of the table; b->sample is NULL if there are none. */
+static void
+look_at_first_rows(Build *b)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(b->heap);
+	BlockNumber n = SAMPLE_BLOCKS;
+
+	for (BlockNumber first = 0; first < blocks; first += n, n *= 2)
+	{
+		n = Min(n, blocks - first);
+		table_index_build_range_scan(b->heap, b->index, b->index_info, false, false, false,
+									 first, n, look_callback, b, NULL);
+		if (b->sample != NULL && b->sample->count == b->sample->capacity)
+			break;
+	}
+}
+
+/* The number of rows that a table seems to have. */
+static double
+estimate_rows(Relation heap)
+{
+	BlockNumber pages;
+	double		tuples;
+	double		all_visible;
+
+	estimate_rel_size(heap, NULL, &pages, &tuples, &all_visible);
+	return tuples;
+}
+
+/* The members begin with the same knowledge. */
+static void
+join_build(Build *b, const BuildShared *shared)
+{
+	b->meta = shared->meta;
+	b->any_alive = true;		/* as the leader saw */
+	set_centre(b, shared->has_centre ? shared->centre : NULL);
+}
+
+/*
+ * Gather a team, if workers may be had and the number of dimensions can be known
+ * before the table is read.
+ */
+static void
+gather_team(Build *b)
+{
+	double		rows = estimate_rows(b->heap);
+	Size		size;
+	BuildShared *shared;
+	int			workers;
+
+	b->team = ann_team_alone(b->heap, b->index);
+	if (ann_team_workers(b->heap, b->index, b->index_info, rows, ANN_MAX_DIMENSIONS) == 0)
+		return;
+	look_at_first_rows(b);
+	if (b->sample == NULL)
+		return;
+	workers = ann_team_workers(b->heap, b->index, b->index_info, rows, b->sample->first.dim);
+	size = offsetof(BuildShared, centre) + sizeof(float) * b->sample->first.dim;
+	shared = palloc0(size);
+	shared->meta = b->meta;
+	shared->meta.dim = b->sample->first.dim;
+	shared->meta.code_bits = ANN_CODE_BITS(shared->meta.dim);
+	shared->has_centre = b->meta.metric == ANN_METRIC_L2 && choose_centre(b->sample, shared->centre);
+	free_sample(b->sample);
+	b->sample = NULL;
+	b->team = ann_team_begin(b->heap, b->index, b->index_info->ii_Concurrent, workers,
+							 shared, size);
+	if (!ann_team_is_alone(b->team))
+		join_build(b, b->team->state);
+	pfree(shared);
+}
+
+/* Give heap TIDs to the leader, in a file of this name. */
+static void
+share_tids(Build *b, TidSpool *spool, const char *name)
+{
+	BufFile    *file;
+
+	if (ann_team_leads(b->team) || spool->count == 0)
+		return;
+	file = ann_team_create_file(b->team, name, b->team->number);
+	rewind_tids(spool);
+	for (uint64 i = 0; i < spool->count; i++)
+	{
+		ItemPointerData tid;
+
+		CHECK_FOR_INTERRUPTS();
+		read_tids(spool, &tid, 1);
+		BufFileWrite(file, &tid, sizeof(tid));
+	}
+	close_tids(spool);
+	BufFileClose(file);
+}
+
+/* The leader takes the heap TIDs of such a file. */
+static void
+take_tids(Build *b, int member, const char *name, uint64 n, TidSpool *spool)
+{
+	BufFile    *file;
+
+	if (member == 0 || n == 0)
+		return;
+	file = ann_team_open_file(b->team, name, member);
+	for (uint64 i = 0; i < n; i++)
+	{
+		ItemPointerData tid;
+
+		CHECK_FOR_INTERRUPTS();
+		BufFileReadExact(file, &tid, sizeof(tid));
+		add_tid(spool, &tid);
+	}
+	BufFileClose(file);
+}
+
+/* A member has read its part of the table: what it found goes to files. */
+static void
+share_found(Build *b, double heap_tuples)
+{
+	BuildShared *shared = b->team->state;
+	Found	   *found = &shared->found[b->team->number];
+
+	if (b->arena->count > 0)
+		spill_arena(b);
+	if (b->spool != NULL)
+		BufFileExportFileSet(b->spool);
+	ann_arena_free(b->arena);
+	b->arena = NULL;
+	share_tids(b, &b->nulls, "nulls");
+	share_tids(b, &b->undefined, "undefined");
+	found->heap_tuples = heap_tuples;
+	found->rows = b->rows;
+	found->nulls = b->nulls.count;
+	found->undefined = b->undefined.count;
+	found->max_norm2 = b->max_norm2;
+	found->has_broken_chain = b->index_info->ii_BrokenHotChain;
+}
+
+/* What all members share of so many rows. */
+static Size
+shared_size(const AnnIndex *info, uint32 rows)
+{
+	return ann_arena_shared_size(info, rows) +
+		(ann_is_graph(info) ? ann_link_shared_size(info, rows) : ann_grow_shared_size(info));
+}
+
+/* The leader sums up what all have found, and decides how to go on. */
+static void
+sum_up(Build *b, IndexBuildResult *result)
+{
+	BuildShared *shared = b->team->state;
+	uint64		rows = 0;
+	Size		size;
+
+	for (int i = 0; i < b->team->members; i++)
+	{
+		const Found *found = &shared->found[i];
+
+		rows += found->rows;
+		result->heap_tuples += found->heap_tuples;
+		b->max_norm2 = Max(b->max_norm2, found->max_norm2);
+		b->index_info->ii_BrokenHotChain |= found->has_broken_chain;
+		take_tids(b, i, "nulls", found->nulls, &b->nulls);
+		take_tids(b, i, "undefined", found->undefined, &b->undefined);
+	}
+	b->rows = rows;
+	shared->max_norm = (float) sqrt(b->max_norm2);
+	if (rows == 0 || rows >= ANN_LEAF)
+		return;
+	size = shared_size(b->info, (uint32) rows);
+	if (size > (Size) maintenance_work_mem * 1024 || !ann_team_has_memory(b->team, size))
+		return;
+	shared->in_memory = true;
+	shared->rows = (uint32) rows;
+	ann_team_make_memory(b->team, size);
+}
+
+/* The number of the first row of a member, in the order of members. */
+static uint32
+first_row(const Build *b)
+{
+	const BuildShared *shared = b->team->state;
+	uint32		first = 0;
+
+	for (int i = 0; i < b->team->number; i++)
+		first += (uint32) shared->found[i].rows;
+	return first;
+}
+
+/*
+ * From the heap TIDs of all rows, in the order of members, their ranks to
+ * arena->order.  Each block of the table was read by one member, in its order; so it is
+ * enough to count the rows of each block, or of some together where the table has many
+ * more blocks than rows.
+ */
+static void
+rank_rows(AnnArena *arena)
+{
+	BlockNumber last = 0;
+	int			shift = 0;
+	uint32	   *next;
+	uint32		at = 0;
+
+	for (uint32 i = 0; i < arena->count; i++)
+		last = Max(last, ItemPointerGetBlockNumber(&arena->refs[i]));
+	while (last >> shift > Max(arena->count, 1024))
+		shift++;
+	next = palloc_extended(sizeof(uint32) * ((Size) (last >> shift) + 1),
+						   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (uint32 i = 0; i < arena->count; i++)
+		next[ItemPointerGetBlockNumber(&arena->refs[i]) >> shift]++;
+	for (BlockNumber block = 0; block <= last >> shift; block++)
+	{
+		uint32		n = next[block];
+
+		next[block] = at;
+		at += n;
+	}
+	for (uint32 i = 0; i < arena->count; i++)
+		arena->order[i] = next[ItemPointerGetBlockNumber(&arena->refs[i]) >> shift]++;
+	pfree(next);
+}
+
+/* All members load their rows into an arena that they share. */
+static void
+load_rows(Build *b)
+{
+	const BuildShared *shared = b->team->state;
+	uint32		first = first_row(b);
+	uint32		n = (uint32) shared->found[b->team->number].rows;
+
+	if (!ann_team_leads(b->team))
+		ann_team_attach_memory(b->team);
+	b->arena = ann_arena_share(b->info, b->team, shared->rows);
+	rewind_tids(&b->tids);
+	for (uint32 i = 0; i < n; i++)
+		read_tids(&b->tids, &b->arena->refs[first + i], 1);
+	close_tids(&b->tids);
+	ann_team_wait(b->team);
+	if (ann_team_leads(b->team))
+		rank_rows(b->arena);
+	ann_team_wait(b->team);
+	if (n > 0)
+		ann_file_rewind(b->spool);
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		row = b->arena->order[first + i];
+
+		CHECK_FOR_INTERRUPTS();
+		ann_arena_load_at(b->arena, row, b->spool);
+		ann_arena_augment(b->arena, row, 1);
+	}
+	if (b->spool != NULL)
+		BufFileClose(b->spool);
+	b->spool = NULL;
+}
+
+/* The leader goes on alone, with the rows of all. */
+static void
+take_rows(Build *b)
+{
+	AnnTeam    *team = b->team;
+	const BuildShared *shared = team->state;
+	BufFile    *own = b->spool;
+
+	close_tids(&b->tids);
+	b->team = ann_team_alone(b->heap, b->index);
+	b->spool = NULL;
+	if (b->info->centre != NULL)
+	{
+		/* it is the team's, which ends */
+		float	   *centre = palloc(sizeof(float) * b->meta.dim);
+
+		memcpy(centre, b->info->centre, sizeof(float) * b->meta.dim);
+		b->info->centre = centre;
+	}
+	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024,
+							  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
+	for (int i = 0; i < team->members; i++)
+	{
+		BufFile    *file = NULL;
+
+		if (shared->found[i].rows > 0)
+			file = ann_team_open_file(team, "rows", i);
+		for (uint64 row = 0; row < shared->found[i].rows; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (ann_arena_is_full(b->arena))
+				spill_arena(b);
+			ann_arena_load(b->arena, file);
+		}
+		if (file != NULL)
+			BufFileClose(file);
+	}
+	if (own != NULL)
+		BufFileClose(own);
+	ann_team_end(team);
+}
+
+/* ---- Writing ------------------------------------------------------------ */
+
+/* Make the one chunk of all rows; the members of a team do so together. */
+static void
+make_chunk(Build *b, AnnBulk *bulk, AnnTidWriter *tids, AnnChunk *chunk)
+{
+	AnnRowSource source = {b->team, b->arena, b->spool, b->rows};
+	uint64		elements = 0;
+
+	chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, (double) b->rows));
+	chunk->roots = (ann_is_graph(b->info) ? ann_link_chunk : ann_grow_chunk)
+		(b->index, b->info, bulk, tids, 0, &source, chunk->leaf_capacity, &elements);
+	chunk->max_norm = b->info->max_norm;
+	chunk->rows = elements;
+}
+
 /* Write everything that the scan has found. */
 static void
 write_index(Build *b)
@@ -447,7 +873,6 @@ write_index(Build *b)
 	AnnBulk    *bulk = ann_bulk_begin(b->index, MAIN_FORKNUM);
 	AnnTidWriter *tids;
 	AnnChunk	chunk = empty_chunk();
-	uint64		elements = 0;
 
 	ann_bulk_reserve(bulk, 2);
 	tids = ann_tids_begin(bulk, 0);
@@ -455,24 +880,40 @@ write_index(Build *b)
 	write_tids(tids, &b->undefined, &chunk.undefined);
 	if (b->rows > 0)
 	{
-		AnnRowSource source = {b->arena, b->spool, b->rows};
-
 		if (b->info->centre != NULL)
 			b->info->meta.centre = ann_centre_write(bulk, b->info->centre, b->meta.dim);
-		chunk.leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, (double) b->rows));
-		chunk.roots = (ann_is_graph(b->info) ? ann_link_chunk : ann_grow_chunk)
-			(b->index, b->info, bulk, tids, 0, &source, chunk.leaf_capacity, &elements);
-		chunk.max_norm = b->info->max_norm;
+		if (!ann_team_is_alone(b->team))
+			ann_bulk_share(bulk);
+		ann_team_wait(b->team);
+		make_chunk(b, bulk, tids, &chunk);
 		b->meta = b->info->meta;
 	}
-	chunk.rows = elements;
 	ann_tids_end(tids);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_WRITE);
+	ann_team_phase(b->team, ANN_PHASE_WRITE);
+	ann_team_end(b->team);
 	write_head(bulk, &b->meta, &chunk);
 	ann_bulk_end(bulk);
 	if (b->spool != NULL && ann_is_graph(b->info))
 		ann_graph_connect(b->index, b->heap, b->info, &chunk);
 }
+
+/* What a member of a team does of that. */
+static void
+help_write(Build *b)
+{
+	AnnBulk    *bulk;
+	AnnTidWriter *tids;
+	AnnChunk	chunk;
+
+	ann_team_wait(b->team);
+	bulk = ann_bulk_join(b->index);
+	tids = ann_tids_begin(bulk, 0);
+	make_chunk(b, bulk, tids, &chunk);
+	ann_tids_end(tids);
+	ann_bulk_leave(bulk);
+}
+
+/* ---- CREATE INDEX ------------------------------------------------------- */
 
 /* The scan is over: what could not be known before. */
 static void
@@ -480,9 +921,6 @@ finish_rows(Build *b)
 {
 	if (b->sample != NULL)
 		end_sample(b);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
-								 b->spool ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
 	if (b->rows == 0)
 		return;
 	if (b->meta.metric == ANN_METRIC_IP)
@@ -490,34 +928,98 @@ finish_rows(Build *b)
 	if (b->spool != NULL)
 		spill_arena(b);
 	else
-		ann_arena_augment(b->arena);
+		ann_arena_augment(b->arena, 0, b->arena->count);
 }
 
-IndexBuildResult *
-ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
+/* What members of a team do between reading the table and making the index. */
+static void
+share_rows(Build *b, IndexBuildResult *result)
+{
+	const BuildShared *shared = b->team->state;
+
+	share_found(b, result->heap_tuples);
+	result->heap_tuples = 0;
+	ann_team_wait(b->team);
+	if (ann_team_leads(b->team))
+		sum_up(b, result);
+	ann_team_wait(b->team);
+	if (!shared->in_memory)
+		return;
+	if (b->meta.metric == ANN_METRIC_IP)
+		b->info->max_norm = shared->max_norm;
+	b->rows = shared->rows;
+	load_rows(b);
+}
+
+static Build *
+begin_build(Relation heap, Relation index, IndexInfo *indexInfo)
 {
 	Build	   *b = palloc0(sizeof(Build));
-	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
 
-	if (RelationGetNumberOfBlocks(index) != 0)
-		elog(ERROR, "index \"%s\" already contains data",
-			 RelationGetRelationName(index));
 	b->heap = heap;
 	b->index = index;
+	b->index_info = indexInfo;
 	b->opclass = ann_opclass(index);
 	b->options = ann_options(index);
 	b->meta = initial_meta(index);
 	b->row_context = AllocSetContextCreate(CurrentMemoryContext, "ann row",
 										   ALLOCSET_DEFAULT_SIZES);
+	return b;
+}
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_SCAN);
-	b->index_info = indexInfo;
-	result->heap_tuples = table_index_build_scan(heap, index, indexInfo, true, true,
-												 build_callback, b, NULL);
-	finish_rows(b);
+/* Read the table, or a member's part of it. */
+static double
+scan_table(Build *b)
+{
+	return table_index_build_scan(b->heap, b->index, b->index_info, true,
+								  ann_team_leads(b->team), build_callback, b, b->team->scan);
+}
+
+IndexBuildResult *
+ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
+{
+	Build	   *b = begin_build(heap, index, indexInfo);
+	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
+
+	if (RelationGetNumberOfBlocks(index) != 0)
+		elog(ERROR, "index \"%s\" already contains data",
+			 RelationGetRelationName(index));
+	gather_team(b);
+	ann_team_phase(b->team, ANN_PHASE_SCAN);
+	result->heap_tuples = scan_table(b);
+	if (!ann_team_is_alone(b->team))
+	{
+		share_rows(b, result);
+		if (b->arena == NULL)
+			take_rows(b);
+	}
+	if (ann_team_is_alone(b->team))
+		finish_rows(b);
+	ann_team_phase(b->team, b->spool ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
 	write_index(b);
 	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
 	return result;
+}
+
+void
+ann_build_member(AnnTeam *team, bool concurrent)
+{
+	IndexInfo  *indexInfo = BuildIndexInfo(team->index);
+	Build	   *b;
+	IndexBuildResult result = {0};
+
+	indexInfo->ii_Concurrent = concurrent;
+	b = begin_build(team->heap, team->index, indexInfo);
+	b->team = team;
+	join_build(b, team->state);
+	result.heap_tuples = scan_table(b);
+	share_rows(b, &result);
+	if (b->arena != NULL)
+		help_write(b);
+	close_tids(&b->tids);
+	if (b->spool != NULL)
+		BufFileClose(b->spool);
 }
 
 /* The init fork of an unlogged index. */

@@ -15,30 +15,38 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "am/graph_build.h"
 #include "am/graph_make.h"
 #include "am/graph_spool.h"
 #include "am/method.h"
 #include "am/record_make.h"
-#include "commands/progress.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/memutils.h"
 
-/* Say where each record will be, before one is written. */
-static void
-place_records(const AnnGraphMaker *maker, const AnnBulk *bulk)
+/* Records that a member of a team writes at a time. */
+#define PIECE 4096
+
+/* What the leader tells the others. */
+typedef struct GraphShared
+{
+	uint32		rows;			/* none is equal to another one */
+	BlockNumber end;			/* the block behind those of the records */
+} GraphShared;
+
+/* Say where each record will be, from this block on; returns the one behind them. */
+static BlockNumber
+place_records(const AnnGraphMaker *maker, BlockNumber first)
 {
 	AnnRecordPlaces places;
 
-	ann_record_places_init(&places, maker->arena->info, bulk);
-	for (uint32 i = 0; i < maker->visits.count; i++)
+	ann_record_places_init(&places, maker->arena->info, first);
+	for (uint32 i = 0; i < maker->arena->count; i++)
 	{
 		uint32		row = maker->visits.order[i];
 
 		maker->arena->refs[row] = ann_record_place(&places, maker->graph.degrees[row]);
 	}
+	return ann_record_places_end(&places);
 }
 
 /* Write the record of a row. */
@@ -63,44 +71,116 @@ write_record(const AnnGraphMaker *maker, uint32 row, AnnRowLinks *links,
 	ann_record_end(writer);
 }
 
+/* The first row from the i-th on that begins a page. */
+static uint32
+next_page(const AnnGraphMaker *maker, uint32 i)
+{
+	while (i < maker->arena->count &&
+		   ItemPointerGetOffsetNumber(&maker->arena->refs[maker->visits.order[i]]) != FirstOffsetNumber)
+		i++;
+	return i;
+}
+
+/* The page of the i-th row, which begins it; or the end. */
+static BlockNumber
+page_of(const AnnGraphMaker *maker, uint32 i, BlockNumber end)
+{
+	return i == maker->arena->count ? end
+		: ItemPointerGetBlockNumber(&maker->arena->refs[maker->visits.order[i]]);
+}
+
+/* All records that begin on the pages that this member takes. */
 static void
-write_records(const AnnGraphMaker *maker, AnnBulk *bulk, uint32 chunk)
+write_records(const AnnGraphMaker *maker, AnnBulk *bulk, uint32 chunk, BlockNumber end)
 {
 	AnnRowLinks links;
 	AnnRecordWriter *writer = palloc(sizeof(AnnRecordWriter));
+	uint64		taken;
+	uint64		n;
 
 	ann_row_links_init(&links, maker->arena);
-	ann_record_writer_init(writer, maker->arena->info, bulk, chunk);
-	for (uint32 i = 0; i < maker->visits.count; i++)
+	while (ann_team_take(maker->team, maker->arena->count, PIECE, &taken, &n))
 	{
-		CHECK_FOR_INTERRUPTS();
-		write_record(maker, maker->visits.order[i], &links, writer);
+		uint32		first = next_page(maker, (uint32) taken);
+		uint32		behind = next_page(maker, (uint32) (taken + n));
+		BlockNumber block = page_of(maker, first, end);
+
+		if (!ann_team_is_alone(maker->team))
+			ann_bulk_go_to(bulk, block, page_of(maker, behind, end) - block);
+		ann_record_writer_init(writer, maker->arena->info, bulk, chunk);
+		for (uint32 i = first; i < behind; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			write_record(maker, maker->visits.order[i], &links, writer);
+		}
+		ann_record_writer_end(writer);
 	}
-	ann_record_writer_end(writer);
+}
+
+/* The leader makes equal rows one, and tells how many there are. */
+static void
+merge_rows(AnnTeam *team, AnnArena *arena, AnnTidWriter *tids, GraphShared *shared)
+{
+	if (ann_team_leads(team))
+	{
+		ann_merge_rows(arena, tids);
+		ann_tids_flush(tids);
+		shared->rows = arena->count;
+	}
+	ann_team_wait(team);
+	arena->count = shared->rows;
+}
+
+/* The leader finds a place for each record. */
+static void
+find_places(const AnnGraphMaker *maker, AnnBulk *bulk, GraphShared *shared)
+{
+	if (!ann_team_leads(maker->team))
+		return;
+	if (ann_team_is_alone(maker->team))
+		shared->end = place_records(maker, ann_bulk_pages(bulk));
+	else
+	{
+		/* nobody else extends the file meanwhile */
+		BlockNumber first = ann_bulk_claim(bulk, 0);
+
+		shared->end = place_records(maker, first);
+		ann_bulk_claim(bulk, shared->end - first);
+	}
+}
+
+Size
+ann_link_shared_size(const AnnIndex *info, uint32 rows)
+{
+	return ann_team_array_size(sizeof(GraphShared)) + ann_graph_shared_size(info, rows);
 }
 
 BlockNumber
 ann_link_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWriter *tids,
 			   uint32 chunk, AnnRowSource *source, uint32 leaf_capacity, uint64 *elements)
 {
+	AnnTeam    *team = source->team;
 	AnnGraphMaker maker;
-	BlockNumber roots;
+	GraphShared *shared;
+	BlockNumber roots = InvalidBlockNumber;
 
 	if (source->file != NULL)
 		return ann_spool_chunk(index, info, bulk, tids, chunk, source, leaf_capacity, elements);
 
-	ann_graph_maker_init(&maker, source->arena);
-	ann_merge_rows(source->arena, tids);
-	ann_tids_flush(tids);
+	shared = ann_team_array(team, sizeof(GraphShared));
+	ann_graph_maker_init(&maker, team, source->arena);
+	merge_rows(team, source->arena, tids, shared);
 	ann_graph_meet(&maker);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_LINK);
+	ann_team_phase(team, ANN_PHASE_LINK);
 	ann_graph_choose(&maker);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_WRITE);
-	place_records(&maker, bulk);
-	write_records(&maker, bulk, chunk);
+	ann_team_phase(team, ANN_PHASE_WRITE);
+	find_places(&maker, bulk, shared);
+	ann_team_wait(team);
+	write_records(&maker, bulk, chunk, shared->end);
 	*elements = source->arena->count;
-	roots = ann_grow_entries(index, info, bulk, chunk, source->arena, maker.entries.nodes,
-							 maker.entries.count, leaf_capacity);
+	if (ann_team_leads(team))
+		roots = ann_grow_entries(team, index, info, bulk, chunk, source->arena, maker.entries.nodes,
+								 maker.entries.count, leaf_capacity);
 	MemoryContextDelete(maker.context);
 	return roots;
 }

@@ -6,12 +6,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "am/graph_make.h"
-#include "commands/progress.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/memutils.h"
+
+/* Rows that a member of a team takes at a time. */
+#define PIECE 1024
 
 static void
 check_interrupts(void *arg)
@@ -33,28 +33,49 @@ ann_graph_options(const AnnIndex *info, AnnGraphOptions *options)
 		options->sketch = info->tree_dim;
 }
 
+/* Memory for the partition, later for reaching all nodes. */
+static Size
+memory_size(const AnnIndex *info, uint32 rows)
+{
+	AnnGraphOptions options;
+	AnnGraph	graph = {.count = rows};
+
+	ann_graph_options(info, &options);
+	graph.degree = options.degree;
+	return Max(ann_partition_size(rows, &options),
+			   Max(ann_reach_scratch_size(&graph), ann_entries_scratch_size(rows)));
+}
+
+Size
+ann_graph_shared_size(const AnnIndex *info, uint32 rows)
+{
+	AnnGraphOptions options;
+
+	ann_graph_options(info, &options);
+	return 3 * ann_team_array_size(sizeof(float) * (Size) rows) +
+		ann_team_array_size(ann_reservoirs_size(rows, &options)) +
+		ann_team_array_size(sizeof(uint32) * (Size) rows) + ann_team_array_size(rows) +
+		ann_team_array_size(memory_size(info, rows)) +
+		ann_team_array_size(sizeof(slock_t) * (Size) rows) +
+		ann_team_array_size(ann_graph_size(rows, &options));
+}
+
+/* The entries are not shared; carving takes most where all rows are one leader's. */
 Size
 ann_graph_row_memory(const AnnIndex *info)
 {
 	const uint32 n = 1000;
-	AnnGraphOptions options;
-	AnnGraph	graph = {.count = n};
-	Size		divide;
 
-	/* dividing is over when reaching begins */
-	ann_graph_options(info, &options);
-	graph.degree = options.degree;
-	divide = ann_partition_scratch_size(n, &options);
-	return (ann_reservoirs_size(n, &options) + ann_graph_size(n, &options) +
-			Max(divide, ann_reach_scratch_size(&graph))) / n +
-		3 * sizeof(float) + 2 * sizeof(uint32) + 1;
+	return (ann_graph_shared_size(info, n) + ann_carve_scratch_size(n)) / n + sizeof(uint32);
 }
 
 void
 ann_merge_rows(AnnArena *arena, AnnTidWriter *tids)
 {
-	uint32		distinct = ann_arena_merge(arena);
+	uint32		distinct;
 
+	ann_arena_number(arena);
+	distinct = ann_arena_merge(arena, 0, arena->count);
 	for (uint32 i = 0; i < distinct; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -64,10 +85,10 @@ ann_merge_rows(AnnArena *arena, AnnTidWriter *tids)
 }
 
 void
-ann_graph_maker_init(AnnGraphMaker *maker, AnnArena *arena)
+ann_graph_maker_init(AnnGraphMaker *maker, AnnTeam *team, AnnArena *arena)
 {
 	memset(maker, 0, sizeof(AnnGraphMaker));
-	maker->most = PG_UINT64_MAX;
+	maker->team = team;
 	maker->arena = arena;
 	maker->context = AllocSetContextCreate(CurrentMemoryContext, "ann graph",
 										   ALLOCSET_DEFAULT_SIZES);
@@ -80,10 +101,72 @@ allocate(AnnGraphMaker *maker, Size size)
 	return MemoryContextAllocHuge(maker->context, Max(size, 1));
 }
 
+/* ---- Rows meet ---------------------------------------------------------- */
+
+/* The arrays that all members see, each asking for them in this order. */
+static void
+share_arrays(AnnGraphMaker *maker)
+{
+	AnnTeam    *team = maker->team;
+	AnnTreeRows rows = ann_arena_tree_rows(maker->arena);
+	uint32		n = rows.count;
+	const AnnGraphOptions *options = &maker->options;
+	MemoryContext old = MemoryContextSwitchTo(maker->context);
+
+	float	   *scale = ann_team_array(team, sizeof(float) * (Size) n);
+	float	   *norm2 = ann_team_array(team, sizeof(float) * (Size) n);
+	float	   *sketch_norm2 = ann_team_array(team, sizeof(float) * (Size) n);
+
+	ann_graph_rows_set(&maker->rows, &rows, scale, norm2);
+	ann_graph_rows_sketch(&maker->sketch, &maker->rows, Min((int) options->sketch, rows.dim),
+						  sketch_norm2);
+	ann_reservoirs_init(&maker->reservoirs, n, options,
+						ann_team_array(team, ann_reservoirs_size(n, options)));
+	maker->visits.order = ann_team_array(team, sizeof(uint32) * (Size) n);
+	maker->visits.seen = ann_team_array(team, n);
+	maker->memory = ann_team_array(team, memory_size(maker->arena->info, n));
+	maker->locks = ann_team_is_alone(team) ? NULL
+		: ann_team_array(team, sizeof(slock_t) * (Size) n);
+	ann_graph_init(&maker->graph, n, options,
+				   ann_team_array(team, ann_graph_size(n, options)));
+	MemoryContextSwitchTo(old);
+}
+
+/* Set what must be set of each row. */
+static void
+begin_rows(AnnGraphMaker *maker)
+{
+	AnnTreeRows rows = ann_arena_tree_rows(maker->arena);
+	float		unit = ann_graph_unit(&rows);
+	uint64		first;
+	uint64		n;
+
+	while (ann_team_take(maker->team, rows.count, PIECE, &first, &n))
+	{
+		ann_graph_rows_fill(unit, &rows, (uint32) first, (uint32) n,
+							unconstify(float *, maker->rows.rows.scale),
+							unconstify(float *, maker->rows.norm2));
+		ann_graph_norms_fill(&maker->sketch, (uint32) first, (uint32) n,
+							 unconstify(float *, maker->sketch.norm2));
+		ann_reservoirs_empty(&maker->reservoirs, (uint32) first, (uint32) n);
+		for (uint64 i = first; i < first + n && maker->locks != NULL; i++)
+			SpinLockInit(&maker->locks[i]);
+	}
+}
+
 static void
 add_edge(void *arg, uint32_t from, uint32_t to, float distance)
 {
-	ann_reservoirs_add(&((AnnGraphMaker *) arg)->reservoirs, from, to, distance);
+	AnnGraphMaker *maker = arg;
+
+	if (maker->locks == NULL)
+		ann_reservoirs_add(&maker->reservoirs, from, to, distance);
+	else
+	{
+		SpinLockAcquire(&maker->locks[from]);
+		ann_reservoirs_add(&maker->reservoirs, from, to, distance);
+		SpinLockRelease(&maker->locks[from]);
+	}
 }
 
 static void
@@ -91,48 +174,104 @@ link_leaf(void *arg, const uint32_t *rows, uint32_t n)
 {
 	AnnGraphMaker *maker = arg;
 
-	ann_visits_add(&maker->visits, rows, n);
 	ann_reservoirs_expect(&maker->reservoirs, rows, n);
 	ann_leaf_edges(&maker->sketch, rows, n, &maker->options, add_edge, maker,
 				   maker->leaf_scratch);
 	maker->joined += n;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-								 (int64) Min(maker->joined / maker->options.fanout, maker->most));
+	ann_team_report(maker->team, maker->joined / maker->options.fanout);
+	maker->joined %= maker->options.fanout;
+}
+
+/* Tell each row's nearest leaders. */
+static void
+route_rows(AnnGraphMaker *maker, AnnPartition *partition)
+{
+	char	   *memory = palloc(ann_tile_size(ANN_MAX_LEADERS));
+	AnnTile		leaders;
+	uint64		first;
+	uint64		n;
+
+	ann_tile_init(&leaders, ANN_MAX_LEADERS, memory);
+	ann_partition_leaders(partition, &leaders);
+	while (ann_team_take(maker->team, maker->arena->count, PIECE, &first, &n))
+		ann_partition_route(partition, &leaders, (uint32) first, (uint32) n);
+	pfree(memory);
+}
+
+/* Compare rows that have a leader in common. */
+static void
+carve_groups(AnnGraphMaker *maker, AnnPartition *partition)
+{
+	uint32		groups = ann_partition_groups(partition);
+	uint32		largest = 0;
+	char	   *scratch;
+	uint64		group;
+	uint64		n;
+
+	for (uint32 i = 0; i < groups; i++)
+		largest = Max(largest, ann_partition_group_size(partition, i));
+	scratch = allocate(maker, ann_carve_scratch_size(largest));
+	maker->leaf_scratch = allocate(maker, ann_leaf_scratch_size(&maker->options));
+	while (ann_team_take(maker->team, groups, 1, &group, &n))
+		ann_partition_carve(partition, (uint32) group, link_leaf, maker, scratch);
+	pfree(maker->leaf_scratch);
+	pfree(scratch);
+}
+
+/* The leader tells in which order rows came. */
+static void
+order_visits(AnnGraphMaker *maker, const AnnPartition *partition)
+{
+	const uint32 *rows;
+	size_t		n = ann_partition_leaves(partition, &rows);
+
+	ann_visits_init(&maker->visits, maker->arena->count, maker->visits.order,
+					maker->visits.seen);
+	ann_visits_add(&maker->visits, rows, n);
 }
 
 void
 ann_graph_meet(AnnGraphMaker *maker)
 {
-	AnnTreeRows rows = ann_arena_tree_rows(maker->arena);
-	uint32		n = rows.count;
-	const AnnGraphOptions *options = &maker->options;
-	char	   *scratch;
+	AnnTeam    *team = maker->team;
+	AnnPartition partition;
 
-	ann_graph_rows_init(&maker->rows, &rows, ann_graph_unit(&rows),
-						allocate(maker, sizeof(float) * n), allocate(maker, sizeof(float) * n));
-	ann_graph_rows_sketch(&maker->sketch, &maker->rows, Min((int) options->sketch, rows.dim),
-						  allocate(maker, sizeof(float) * n));
-	ann_reservoirs_init(&maker->reservoirs, n, options,
-						allocate(maker, ann_reservoirs_size(n, options)));
-	ann_visits_init(&maker->visits, n, allocate(maker, sizeof(uint32) * n), allocate(maker, n));
-	maker->leaf_scratch = allocate(maker, ann_leaf_scratch_size(options));
-	scratch = allocate(maker, ann_partition_scratch_size(n, options));
-	ann_partition(&maker->sketch, options, link_leaf, maker, scratch);
-	pfree(scratch);
-	pfree(maker->leaf_scratch);
+	share_arrays(maker);
+	begin_rows(maker);
+	ann_partition_init(&partition, &maker->sketch, &maker->options, maker->memory);
+	if (ann_team_leads(team))
+		ann_partition_lead(&partition);
+	ann_team_wait(team);
+	route_rows(maker, &partition);
+	ann_team_wait(team);
+	if (ann_team_leads(team))
+		ann_partition_sort(&partition);
+	ann_team_wait(team);
+	carve_groups(maker, &partition);
+	ann_team_wait(team);
+	if (ann_team_leads(team))
+		order_visits(maker, &partition);
+	ann_team_wait(team);
 }
+
+/* ---- Rows choose -------------------------------------------------------- */
 
 /* Choose the neighbours of all rows from their reservoirs. */
 static void
 prune_rows(AnnGraphMaker *maker)
 {
 	char	   *scratch = allocate(maker, ann_prune_row_scratch_size(&maker->options));
+	uint64		first;
+	uint64		n;
 
-	for (uint32 i = 0; i < maker->arena->count; i++)
+	while (ann_team_take(maker->team, maker->arena->count, PIECE, &first, &n))
 	{
-		CHECK_FOR_INTERRUPTS();
-		ann_prune_row(&maker->graph, &maker->rows, &maker->reservoirs,
-					  maker->visits.order[i], &maker->options, scratch);
+		for (uint64 i = first; i < first + n; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			ann_prune_row(&maker->graph, &maker->rows, &maker->reservoirs,
+						  maker->visits.order[i], &maker->options, scratch);
+		}
 	}
 	pfree(scratch);
 }
@@ -145,38 +284,49 @@ prune_rows(AnnGraphMaker *maker)
 static void
 meet_again(AnnGraphMaker *maker)
 {
-	for (uint32 i = 0; i < maker->arena->count; i++)
+	uint64		first;
+	uint64		n;
+
+	while (ann_team_take(maker->team, maker->arena->count, PIECE, &first, &n))
 	{
-		CHECK_FOR_INTERRUPTS();
-		ann_reservoirs_keep_links(&maker->reservoirs, &maker->graph, maker->visits.order[i]);
+		for (uint64 i = first; i < first + n; i++)
+			ann_reservoirs_keep_links(&maker->reservoirs, &maker->graph, maker->visits.order[i]);
 	}
-	for (uint32 i = 0; i < maker->arena->count; i++)
+	ann_team_wait(maker->team);
+	while (ann_team_take(maker->team, maker->arena->count, PIECE, &first, &n))
 	{
-		CHECK_FOR_INTERRUPTS();
-		ann_reservoirs_return_links(&maker->reservoirs, &maker->graph, maker->visits.order[i]);
+		for (uint64 i = first; i < first + n; i++)
+			ann_graph_return_links(&maker->graph, &maker->sketch, maker->visits.order[i],
+								   add_edge, maker);
 	}
+}
+
+/* The leader makes all nodes reachable. */
+static void
+reach_rows(AnnGraphMaker *maker)
+{
+	uint32		n = maker->arena->count;
+	const AnnGraphOptions *options = &maker->options;
+
+	maker->entries.nodes = allocate(maker, sizeof(uint32) * (Size) n);
+	ann_entries_draw(&maker->entries, n, options->seed);
+	ann_entries_complete(&maker->entries, &maker->graph, &maker->sketch, options, maker->memory);
+	ann_graph_make_reachable(&maker->graph, &maker->rows, &maker->entries, options, maker->memory);
 }
 
 void
 ann_graph_choose(AnnGraphMaker *maker)
 {
-	uint32		n = maker->arena->count;
-	const AnnGraphOptions *options = &maker->options;
-	void	   *scratch;
+	AnnTeam    *team = maker->team;
 
-	ann_graph_init(&maker->graph, n, options, allocate(maker, ann_graph_size(n, options)));
 	prune_rows(maker);
+	ann_team_wait(team);
 	meet_again(maker);
+	ann_team_wait(team);
 	prune_rows(maker);
-	pfree(maker->reservoirs.candidates);
-
-	maker->entries.nodes = allocate(maker, sizeof(uint32) * n);
-	ann_entries_draw(&maker->entries, n, options->seed);
-	scratch = allocate(maker, Max(ann_reach_scratch_size(&maker->graph),
-								  ann_entries_scratch_size(n)));
-	ann_entries_complete(&maker->entries, &maker->graph, &maker->sketch, options, scratch);
-	ann_graph_make_reachable(&maker->graph, &maker->rows, &maker->entries, options, scratch);
-	pfree(scratch);
+	ann_team_wait(team);
+	if (ann_team_leads(team))
+		reach_rows(maker);
 }
 
 void

@@ -114,6 +114,7 @@ typedef struct Spool
 {
 	/* Unchanging, set at the beginning */
 	const AnnIndex *info;
+	AnnTeam    *team;
 	AnnTidWriter *tids;
 	AnnArena   *arena;
 	AnnGraphOptions options;
@@ -167,7 +168,7 @@ static AnnTreeRows
 arena_rows(Spool *s, const RowFile *from)
 {
 	if (from->raw)
-		ann_arena_augment(s->arena);
+		ann_arena_augment(s->arena, 0, s->arena->count);
 	return ann_arena_tree_rows(s->arena);
 }
 
@@ -748,7 +749,7 @@ link_parts(Spool *s)
 	AnnRowLinks links;
 	char	   *buffer = palloc(sizeof(LinkHead) + s->link_size * s->options.degree);
 
-	ann_graph_maker_init(&maker, s->arena);
+	ann_graph_maker_init(&maker, s->team, s->arena);
 	ann_row_links_init(&links, s->arena);
 	ann_file_rewind(s->rows);
 	for (uint32 p = 0; p < s->num_parts; p++)
@@ -756,8 +757,7 @@ link_parts(Spool *s)
 		Part	   *part = &s->parts[p];
 
 		load_part(s, part);
-		maker.joined = (uint64) part->first * maker.options.fanout;
-		maker.most = (uint64) part->first + part->rows;
+		ann_team_report_from(s->team, part->first);
 		ann_graph_meet(&maker);
 		ann_graph_choose(&maker);
 		for (uint32 row = 0; row < s->arena->count; row++)
@@ -940,7 +940,7 @@ gather_parts(Spool *s, const AnnBulk *bulk, Size budget)
 
 	s->links = BufFileCreateTemp(false);
 	s->places = palloc_extended(places, MCXT_ALLOC_HUGE);
-	ann_record_places_init(&g.places, s->info, bulk);
+	ann_record_places_init(&g.places, s->info, ann_bulk_pages(bulk));
 	g.set = ann_link_set_make(s->info, PARTS_OF_ROW * (int) s->options.degree);
 	g.pool_size = budget > places + MIN_POOL ? budget - places : MIN_POOL;
 	g.allocated = MIN_POOL / 8;
@@ -1014,6 +1014,7 @@ init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *sou
 
 	memset(s, 0, sizeof(Spool));
 	s->info = info;
+	s->team = source->team;
 	s->tids = tids;
 	s->arena = arena;
 	ann_graph_options(info, &s->options);
@@ -1064,17 +1065,17 @@ ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWrite
 
 	init_spool(&s, info, tids, source);
 	divide_rows(&s, source);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_BUILD);
+	ann_team_phase(s.team, ANN_PHASE_BUILD);
 	link_parts(&s);
 	ann_arena_free(source->arena);
 	source->arena = NULL;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_LINK);
+	ann_team_phase(s.team, ANN_PHASE_LINK);
 	gather_parts(&s, bulk, budget);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, ANN_PHASE_WRITE);
+	ann_team_phase(s.team, ANN_PHASE_WRITE);
 	s.arena = ann_arena_make(info, budget, 0);
 	entries = write_records(&s, bulk, chunk);
 	pfree(s.places);
-	roots = ann_grow_entry_file(index, info, bulk, chunk, s.arena, entries, s.num_entries,
+	roots = ann_grow_entry_file(s.team, index, info, bulk, chunk, s.arena, entries, s.num_entries,
 								leaf_capacity);
 	*elements = s.num_rows;
 	MemoryContextSwitchTo(old);

@@ -7,6 +7,10 @@
  * parts become subtrees one after the other, each read once (as spark-annoy
  * does it on a cluster).  A part that is still too large is divided again.
  *
+ * Rows that several processes work on are in memory that all of them see, and are
+ * divided in the same way: the parts are ranges of the order, and each is built by
+ * whoever takes it.
+ *
  * The first tree decides the order of the elements on disk: each leaf's are
  * written with it, so that rows near one another share pages.  Rows that are
  * equal are one element from then on, and the other trees see that only.
@@ -15,15 +19,12 @@
 
 #include <math.h>
 
-#include "access/genam.h"
 #include "algo/code.h"
 #include "algo/forest.h"
 #include "am/grow.h"
 #include "am/leaf_make.h"
 #include "am/method.h"
-#include "commands/progress.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "store/leaf_pages.h"
 #include "utils/memutils.h"
 
@@ -33,9 +34,17 @@
 /* Files that are open at a time. */
 #define MAX_PARTS 256
 
+/* Parts for each member of a team, and rows of the sample for each of them. */
+#define PARTS_PER_MEMBER 8
+#define SAMPLE_PER_SHARED_PART 256
+
+/* Rows that a member of a team routes at a time. */
+#define PIECE 1024
+
 typedef struct Grower
 {
 	/* Unchanging, set at the beginning */
+	AnnTeam    *team;
 	Relation	index;
 	const AnnIndex *info;
 	AnnBulk    *bulk;
@@ -47,8 +56,9 @@ typedef struct Grower
 	/* Changing with each tree */
 	int			number;			/* of the tree */
 	AnnTreeWriter *tree;
-	uint64		done;			/* rows in its leaves */
 	BufFile    *written;		/* elements of the first tree, for the others */
+
+	uint32		first;			/* of the rows at hand in the arena's order */
 
 	/* Changing with each leaf */
 	AnnLeafImage *leaf;			/* scratch */
@@ -182,7 +192,7 @@ sink_leaf(void *arg, uint32_t first, uint32_t n)
 {
 	Grower	   *g = arg;
 	const AnnIndex *info = g->info;
-	const uint32 *rows = g->arena->order + first;
+	const uint32 *rows = g->arena->order + g->first + first;
 	AnnTreeRows tree_rows = ann_arena_tree_rows(g->arena);
 	MemoryContext old = MemoryContextSwitchTo(g->leaf_context);
 	AnnNode    *entry = palloc(info->node_size);
@@ -212,8 +222,7 @@ sink_leaf(void *arg, uint32_t first, uint32_t n)
 	MemoryContextSwitchTo(old);
 	node = ann_tree_add_leaf(g->tree, entry);
 	MemoryContextReset(g->leaf_context);
-	g->done += n;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) g->done);
+	ann_team_report(g->team, n);
 	return node;
 }
 
@@ -236,18 +245,66 @@ grow_options(const Grower *g, uint32 leaf_capacity)
 	return options;
 }
 
-/* Grow the tree of the rows in the arena; returns its root. */
+/* Grow the tree of n rows, from 'first' on in the arena's order; returns its root. */
 static uint32
-grow_arena(Grower *g, uint32 distinct)
+grow_rows(Grower *g, uint32 first, uint32 n)
 {
 	AnnTreeRows rows = ann_arena_tree_rows(g->arena);
 	AnnGrowOptions options = grow_options(g, g->leaf_capacity);
 	AnnTreeSink sink = {sink_split, sink_leaf, sink_link, g};
 	AnnTreeLink root;
 
-	root = ann_tree_grow(&rows, g->arena->order, distinct, &options, &sink,
-						 ann_arena_scratch(g->arena, distinct));
+	g->first = first;
+	root = ann_tree_grow(&rows, g->arena->order + first, n, &options, &sink,
+						 ann_arena_scratch(g->arena, n));
 	return root & ~ANN_LEAF;
+}
+
+/* ---- a tree in memory, and trees below its leaves ---- */
+
+/* Grow a tree on some rows, whose leaves are about as many parts. */
+static AnnSplitTree *
+grow_parent(Grower *g, uint32 *order, uint32 n, uint32 parts)
+{
+	AnnTreeRows rows = ann_arena_tree_rows(g->arena);
+	AnnGrowOptions options = grow_options(g, Max(n / parts, 1));
+	AnnSplitTree *tree;
+
+	tree = palloc_extended(ann_split_tree_size(rows.dim,
+											   ann_tree_max_leaves(n, options.leaf_capacity)),
+						   MCXT_ALLOC_HUGE);
+	ann_split_tree_grow(tree, &rows, order, n, &options, ann_arena_scratch(g->arena, n));
+	return tree;
+}
+
+/* The splits of the parent tree, over the subtrees of its leaves; returns the root. */
+static uint32
+add_parent(Grower *g, const AnnSplitTree *tree, const uint32 *subtrees)
+{
+	uint32	   *nodes = palloc(sizeof(uint32) * Max(tree->splits, 1));
+	uint32		root;
+
+	for (uint32 i = 0; i < tree->splits; i++)
+	{
+		AnnSplit	split = ann_split_tree_split(tree, i);
+
+		nodes[i] = ann_tree_add_split(g->tree, split.w, split.scale, split.offset);
+	}
+	for (uint32 i = 0; i < tree->splits; i++)
+	{
+		const AnnSplitNode *node = ann_split_tree_node(tree, i);
+
+		for (int side = 0; side < 2; side++)
+		{
+			AnnTreeLink child = node->child[side];
+
+			ann_tree_link(g->tree, nodes[i], side,
+						  (child & ANN_LEAF) ? subtrees[child & ~ANN_LEAF] : nodes[child]);
+		}
+	}
+	root = (tree->root & ANN_LEAF) ? subtrees[0] : nodes[tree->root];
+	pfree(nodes);
+	return root;
 }
 
 /* ---- more rows than memory ---- */
@@ -273,7 +330,7 @@ static void
 finish_loading(Grower *g, const Part *part)
 {
 	if (part->raw)
-		ann_arena_augment(g->arena);
+		ann_arena_augment(g->arena, 0, g->arena->count);
 }
 
 /* The next row of a part to the arena, alone. */
@@ -298,29 +355,18 @@ load_part(Grower *g, const Part *part)
 
 /* Grow a tree on a sample, whose leaves are as many parts as are needed. */
 static AnnSplitTree *
-grow_parent(Grower *g, const Part *part)
+divide_part(Grower *g, const Part *part)
 {
 	uint64		room = Max(g->arena->max_rows / 3 * 2, 1);
 	uint32		parts = (uint32) Min(part->rows / room + 2, MAX_PARTS);
 	uint32		sample = (uint32) Min((uint64) g->arena->max_rows / 2,
 									  (uint64) parts * SAMPLE_PER_PART);
-	AnnGrowOptions options;
-	AnnTreeRows rows;
-	AnnSplitTree *tree;
 
 	ann_arena_load_sample(g->arena, part->file, part->rows, sample,
 						  g->info->meta.seed + part->rows);
 	finish_loading(g, part);
-	rows = ann_arena_tree_rows(g->arena);
-	for (uint32 i = 0; i < rows.count; i++)
-		g->arena->order[i] = i;
-	options = grow_options(g, Max(rows.count / parts, 1));
-	tree = palloc_extended(ann_split_tree_size(rows.dim,
-											   ann_tree_max_leaves(rows.count, options.leaf_capacity)),
-						   MCXT_ALLOC_HUGE);
-	ann_split_tree_grow(tree, &rows, g->arena->order, rows.count, &options,
-						ann_arena_scratch(g->arena, rows.count));
-	return tree;
+	ann_arena_number(g->arena);
+	return grow_parent(g, g->arena->order, g->arena->count, parts);
 }
 
 /* Send each row of a part to the file of the leaf of 'tree' that it belongs to. */
@@ -352,11 +398,8 @@ route_rows(Grower *g, const Part *part, const AnnSplitTree *tree)
 static uint32
 choose_rows(Grower *g)
 {
-	if (g->number == 0)
-		return ann_arena_merge(g->arena);
-	for (uint32 i = 0; i < g->arena->count; i++)
-		g->arena->order[i] = i;
-	return g->arena->count;
+	ann_arena_number(g->arena);
+	return g->number == 0 ? ann_arena_merge(g->arena, 0, g->arena->count) : g->arena->count;
 }
 
 static uint32 grow_part(Grower *g, Part *part);
@@ -393,27 +436,14 @@ grow_halves(Grower *g, Part *part)
 static uint32
 grow_under_parent(Grower *g, const AnnSplitTree *tree, Part *parts)
 {
-	uint32	   *nodes = palloc(sizeof(uint32) * Max(tree->splits, 1));
+	uint32	   *subtrees = palloc(sizeof(uint32) * tree->leaves);
+	uint32		root;
 
-	for (uint32 i = 0; i < tree->splits; i++)
-	{
-		AnnSplit	split = ann_split_tree_split(tree, i);
-
-		nodes[i] = ann_tree_add_split(g->tree, split.w, split.scale, split.offset);
-	}
-	for (uint32 i = 0; i < tree->splits; i++)
-	{
-		const AnnSplitNode *node = ann_split_tree_node(tree, i);
-
-		for (int side = 0; side < 2; side++)
-		{
-			AnnTreeLink child = node->child[side];
-
-			ann_tree_link(g->tree, nodes[i], side, (child & ANN_LEAF)
-						  ? grow_part(g, &parts[child & ~ANN_LEAF]) : nodes[child]);
-		}
-	}
-	return nodes[tree->root];
+	for (uint32 i = 0; i < tree->leaves; i++)
+		subtrees[i] = grow_part(g, &parts[i]);
+	root = add_parent(g, tree, subtrees);
+	pfree(subtrees);
+	return root;
 }
 
 /* Grow the tree of the rows of a part, whose file is closed; returns its root. */
@@ -425,16 +455,15 @@ grow_part(Grower *g, Part *part)
 	uint64		largest = 0;
 	uint32		root;
 
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
-								 part->rows <= g->arena->max_rows ? ANN_PHASE_BUILD : ANN_PHASE_DIVIDE);
+	ann_team_phase(g->team, part->rows <= g->arena->max_rows ? ANN_PHASE_BUILD : ANN_PHASE_DIVIDE);
 	if (part->rows <= g->arena->max_rows)
 	{
 		load_part(g, part);
 		BufFileClose(part->file);
-		return grow_arena(g, choose_rows(g));
+		return grow_rows(g, 0, choose_rows(g));
 	}
 
-	tree = grow_parent(g, part);
+	tree = divide_part(g, part);
 	parts = route_rows(g, part, tree);
 	for (uint32 i = 0; i < tree->leaves; i++)
 		largest = Max(largest, parts[i].rows);
@@ -454,6 +483,242 @@ grow_part(Grower *g, Part *part)
 	return root;
 }
 
+/* ---- rows that a team shares ---- */
+
+/* What all members know of a tree. */
+typedef struct Parts
+{
+	uint64		rows;			/* of the tree, in arena->order */
+	uint32		count;
+	uint32		first[MAX_PARTS];	/* of its rows in arena->order */
+	uint32		size[MAX_PARTS];	/* its rows, those that are elements once it is built */
+	uint16		turn[MAX_PARTS];	/* numbers of the parts, the largest first */
+} Parts;
+
+/* Parts that a team divides rows into. */
+static uint32
+parts_wanted(const AnnTeam *team)
+{
+	return Min((uint32) team->members * PARTS_PER_MEMBER, MAX_PARTS / 2);
+}
+
+/* The most that a parent tree takes, whose leaves are no more than MAX_PARTS. */
+static Size
+parent_size(const AnnIndex *info)
+{
+	return ann_split_tree_size(info->tree_dim, MAX_PARTS);
+}
+
+Size
+ann_grow_shared_size(const AnnIndex *info)
+{
+	return ann_team_array_size(sizeof(Parts)) + ann_team_array_size(parent_size(info));
+}
+
+/* Draw n of the rows in the order to its beginning. */
+static void
+draw_sample(Grower *g, uint64 rows, uint32 n)
+{
+	uint32	   *order = g->arena->order;
+	AnnRandom	random;
+
+	ann_random_seed(&random, g->info->meta.seed + g->number);
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		j = i + ann_random_below(&random, (uint32) rows - i);
+		uint32		drawn = order[j];
+
+		order[j] = order[i];
+		order[i] = drawn;
+	}
+}
+
+/* The leader grows the parent tree of a tree on a sample. */
+static void
+divide_shared(Grower *g, Parts *parts, AnnSplitTree *parent)
+{
+	uint32		wanted = parts_wanted(g->team);
+	uint32		n = (uint32) Min(parts->rows, (uint64) wanted * SAMPLE_PER_SHARED_PART);
+	AnnSplitTree *tree;
+
+	draw_sample(g, parts->rows, n);
+	tree = grow_parent(g, g->arena->order, n, wanted);
+	while (tree->leaves > MAX_PARTS)
+	{
+		wanted /= 2;
+		pfree(tree);
+		tree = grow_parent(g, g->arena->order, n, wanted);
+	}
+	memcpy(parent, tree, ann_split_tree_size(tree->dim, tree->splits));
+	pfree(tree);
+	parts->count = parent->leaves;
+	if (g->number == 0)
+		ann_arena_number(g->arena);
+}
+
+/* Note the part that each row belongs to, as its 'next_equal'. */
+static void
+route_shared(Grower *g, const Parts *parts, const AnnSplitTree *parent)
+{
+	AnnArena   *arena = g->arena;
+	uint64		first;
+	uint64		n;
+
+	while (ann_team_take(g->team, parts->rows, PIECE, &first, &n))
+	{
+		for (uint64 i = first; i < first + n; i++)
+		{
+			uint32		row = arena->order[i];
+
+			arena->next_equal[row] =
+				ann_split_tree_route(parent, arena->rows + (Size) row * g->info->row_dim,
+									 arena->scales[row]);
+		}
+	}
+}
+
+static int
+compare_sizes(const void *a, const void *b, void *arg)
+{
+	const Parts *parts = arg;
+	uint16		x = *(const uint16 *) a;
+	uint16		y = *(const uint16 *) b;
+
+	if (parts->size[x] != parts->size[y])
+		return parts->size[x] > parts->size[y] ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* The leader puts the rows of each part together. */
+static void
+sort_shared(Grower *g, Parts *parts)
+{
+	AnnArena   *arena = g->arena;
+	Size		bytes = sizeof(uint32) * (Size) parts->rows;
+	uint32	   *sorted = palloc_extended(bytes, MCXT_ALLOC_HUGE);
+	uint32		next[MAX_PARTS];
+	uint32		at = 0;
+
+	memset(parts->size, 0, sizeof(parts->size));
+	for (uint64 i = 0; i < parts->rows; i++)
+		parts->size[arena->next_equal[arena->order[i]]]++;
+	for (uint32 i = 0; i < parts->count; i++)
+	{
+		parts->first[i] = next[i] = at;
+		parts->turn[i] = (uint16) i;
+		at += parts->size[i];
+	}
+	for (uint64 i = 0; i < parts->rows; i++)
+		sorted[next[arena->next_equal[arena->order[i]]]++] = arena->order[i];
+	memcpy(arena->order, sorted, bytes);
+	pfree(sorted);
+	qsort_arg(parts->turn, parts->count, sizeof(uint16), compare_sizes, parts);
+}
+
+/* The file for the nodes of a part of the present tree. */
+static int
+file_number(const Grower *g, uint32 part)
+{
+	return g->number * MAX_PARTS + (int) part;
+}
+
+/* Build the parts that this member takes; the nodes go to files. */
+static void
+build_shared(Grower *g, Parts *parts)
+{
+	uint64		turn;
+	uint64		n;
+
+	while (ann_team_take(g->team, parts->count, 1, &turn, &n))
+	{
+		uint32		part = parts->turn[turn];
+		BufFile    *file = ann_team_create_file(g->team, "nodes", file_number(g, part));
+
+		if (g->number == 0)
+			parts->size[part] = ann_arena_merge(g->arena, parts->first[part], parts->size[part]);
+		ann_tree_save(g->tree, grow_rows(g, parts->first[part], parts->size[part]), file);
+		BufFileClose(file);
+	}
+}
+
+/* The leader gathers the subtrees under the parent tree; returns the root. */
+static uint32
+gather_shared(Grower *g, const Parts *parts, const AnnSplitTree *parent)
+{
+	uint32		subtrees[MAX_PARTS];
+
+	for (uint32 i = 0; i < parts->count; i++)
+	{
+		BufFile    *file = ann_team_open_file(g->team, "nodes", file_number(g, i));
+
+		subtrees[i] = ann_tree_load(g->tree, file);
+		BufFileClose(file);
+	}
+	return add_parent(g, parent, subtrees);
+}
+
+/* Only rows that are elements stay in the order; they are counted. */
+static void
+keep_elements(Grower *g, Parts *parts)
+{
+	uint32	   *order = g->arena->order;
+
+	parts->rows = 0;
+	for (uint32 i = 0; i < parts->count; i++)
+	{
+		memmove(order + parts->rows, order + parts->first[i], sizeof(uint32) * (Size) parts->size[i]);
+		parts->rows += parts->size[i];
+	}
+}
+
+/* Grow a tree together; the leader returns its root. */
+static uint32
+grow_shared(Grower *g, Parts *parts, AnnSplitTree *parent)
+{
+	uint32		root = 0;
+
+	if (ann_team_leads(g->team))
+		divide_shared(g, parts, parent);
+	ann_team_wait(g->team);
+	route_shared(g, parts, parent);
+	ann_team_wait(g->team);
+	if (ann_team_leads(g->team))
+		sort_shared(g, parts);
+	ann_team_wait(g->team);
+	build_shared(g, parts);
+	finish_element_page(g);
+	ann_team_wait(g->team);
+	if (ann_team_leads(g->team))
+	{
+		root = gather_shared(g, parts, parent);
+		keep_elements(g, parts);
+	}
+	return root;
+}
+
+/* Grow all trees together; the leader gets the roots. */
+static void
+grow_team_trees(Grower *g, AnnNodeRef *roots)
+{
+	Parts	   *parts = ann_team_array(g->team, sizeof(Parts));
+	AnnSplitTree *parent = ann_team_array(g->team, parent_size(g->info));
+
+	if (ann_team_leads(g->team))
+	{
+		ann_arena_number(g->arena);
+		parts->rows = g->arena->count;
+	}
+	for (g->number = 0; g->number < (int) g->info->meta.trees; g->number++)
+	{
+		uint32		root = grow_shared(g, parts, parent);
+
+		ann_team_report_from(g->team, 0);
+		if (ann_team_leads(g->team))
+			roots[g->number] = ann_tree_end(g->tree, root);
+	}
+	g->elements = parts->rows;
+}
+
 /* ---- all trees ---- */
 
 /* The first tree writes the elements; a file of rows is used up by it. */
@@ -463,7 +728,7 @@ grow_first(Grower *g, AnnRowSource *source)
 	Part		part = {source->file, source->rows, true};
 
 	if (source->file == NULL)
-		return grow_arena(g, choose_rows(g));
+		return grow_rows(g, 0, choose_rows(g));
 	if (g->info->meta.trees > 1)
 		g->written = BufFileCreateTemp(false);
 	return grow_part(g, &part);
@@ -492,7 +757,7 @@ grow_further(Grower *g, uint32 distinct)
 	Part		part;
 
 	if (g->written == NULL)
-		return grow_arena(g, distinct);
+		return grow_rows(g, 0, distinct);
 	part.file = (g->number + 1 == (int) g->info->meta.trees) ? g->written : copy_written(g);
 	part.rows = g->elements;
 	part.raw = false;
@@ -500,10 +765,11 @@ grow_further(Grower *g, uint32 distinct)
 }
 
 static void
-init_grower(Grower *g, Relation index, const AnnIndex *info, AnnBulk *bulk,
+init_grower(Grower *g, AnnTeam *team, Relation index, const AnnIndex *info, AnnBulk *bulk,
 			uint32 chunk, AnnArena *arena, uint32 leaf_capacity)
 {
 	memset(g, 0, sizeof(Grower));
+	g->team = team;
 	g->index = index;
 	g->info = info;
 	g->bulk = bulk;
@@ -518,6 +784,22 @@ init_grower(Grower *g, Relation index, const AnnIndex *info, AnnBulk *bulk,
 	g->vector = palloc(sizeof(float) * info->meta.dim);
 }
 
+/* Grow all trees alone. */
+static void
+grow_trees(Grower *g, AnnRowSource *source, AnnNodeRef *roots)
+{
+	for (g->number = 0; g->number < (int) g->info->meta.trees; g->number++)
+	{
+		uint32		root;
+
+		ann_team_report_from(g->team, 0);
+		root = g->number == 0 ? grow_first(g, source)
+			: grow_further(g, (uint32) g->elements);
+		finish_element_page(g);
+		roots[g->number] = ann_tree_end(g->tree, root);
+	}
+}
+
 BlockNumber
 ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 			   AnnTidWriter *tids, uint32 chunk, AnnRowSource *source,
@@ -526,21 +808,16 @@ ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 	Grower		g;
 	AnnNodeRef *roots = palloc(sizeof(AnnNodeRef) * info->meta.trees);
 
-	init_grower(&g, index, info, bulk, chunk, source->arena, leaf_capacity);
+	init_grower(&g, source->team, index, info, bulk, chunk, source->arena, leaf_capacity);
 	g.tids = tids;
-	for (g.number = 0; g.number < (int) info->meta.trees; g.number++)
-	{
-		uint32		root;
-
-		g.done = 0;
-		root = g.number == 0 ? grow_first(&g, source)
-			: grow_further(&g, (uint32) g.elements);
-		finish_element_page(&g);
-		roots[g.number] = ann_tree_end(g.tree, root);
-	}
+	if (ann_team_is_alone(g.team))
+		grow_trees(&g, source, roots);
+	else
+		grow_team_trees(&g, roots);
 	*elements = g.elements;
 	MemoryContextDelete(g.leaf_context);
-	return ann_roots_write(bulk, chunk, roots, info->meta.trees);
+	return ann_team_leads(g.team)
+		? ann_roots_write(bulk, chunk, roots, info->meta.trees) : InvalidBlockNumber;
 }
 
 /* Write the tree of entries with this root. */
@@ -554,25 +831,27 @@ write_entries(Grower *g, uint32 root)
 }
 
 BlockNumber
-ann_grow_entries(Relation index, const AnnIndex *info, AnnBulk *bulk, uint32 chunk,
-				 AnnArena *arena, const uint32 *rows, uint32 n, uint32 leaf_capacity)
+ann_grow_entries(AnnTeam *team, Relation index, const AnnIndex *info, AnnBulk *bulk,
+				 uint32 chunk, AnnArena *arena, const uint32 *rows, uint32 n,
+				 uint32 leaf_capacity)
 {
 	Grower		g;
 
-	init_grower(&g, index, info, bulk, chunk, arena, leaf_capacity);
+	init_grower(&g, team, index, info, bulk, chunk, arena, leaf_capacity);
 	g.number = 1;				/* the first one would write the elements */
 	memcpy(arena->order, rows, sizeof(uint32) * (Size) n);
-	return write_entries(&g, grow_arena(&g, n));
+	return write_entries(&g, grow_rows(&g, 0, n));
 }
 
 BlockNumber
-ann_grow_entry_file(Relation index, const AnnIndex *info, AnnBulk *bulk, uint32 chunk,
-					AnnArena *arena, BufFile *file, uint64 rows, uint32 leaf_capacity)
+ann_grow_entry_file(AnnTeam *team, Relation index, const AnnIndex *info, AnnBulk *bulk,
+					uint32 chunk, AnnArena *arena, BufFile *file, uint64 rows,
+					uint32 leaf_capacity)
 {
 	Part		part = {file, rows, false};
 	Grower		g;
 
-	init_grower(&g, index, info, bulk, chunk, arena, leaf_capacity);
+	init_grower(&g, team, index, info, bulk, chunk, arena, leaf_capacity);
 	g.number = 1;
 	return write_entries(&g, grow_part(&g, &part));
 }

@@ -11,9 +11,13 @@
 #include "store/bulk.h"
 #include "store/tids.h"
 
-/* Where the rows of a chunk are: in an arena, or all of them in a file. */
+/*
+ * Where the rows of a chunk are: in an arena, or all of them in a file.  What is in
+ * an arena is worked on by the team; with files, it is a team of one.
+ */
 typedef struct AnnRowSource
 {
+	AnnTeam    *team;
 	AnnArena   *arena;
 	BufFile    *file;			/* NULL: they are in the arena */
 	uint64		rows;
@@ -23,17 +27,23 @@ typedef struct AnnRowSource
  * Build all trees of a chunk and write them; returns the first page of its
  * roots, InvalidBlockNumber for no rows.  *elements becomes their number.
  * The rows are used up, and a file closed.
+ *
+ * All members of a team call it, each with a 'bulk' and 'tids' of its own; only the
+ * leader gets the results.
  */
 extern BlockNumber ann_grow_chunk(Relation index, const AnnIndex *info,
 								  AnnBulk *bulk, AnnTidWriter *tids, uint32 chunk,
 								  AnnRowSource *source, uint32 leaf_capacity,
 								  uint64 *elements);
 
+/* What of a team's memory it needs beside the arena. */
+extern Size ann_grow_shared_size(const AnnIndex *info);
+
 /*
  * Build one tree of n > 0 rows of an arena, whose elements have been written, and
- * write it; returns the first page of the roots.
+ * write it; returns the first page of the roots.  The leader alone does so.
  */
-extern BlockNumber ann_grow_entries(Relation index, const AnnIndex *info,
+extern BlockNumber ann_grow_entries(AnnTeam *team, Relation index, const AnnIndex *info,
 									AnnBulk *bulk, uint32 chunk, AnnArena *arena,
 									const uint32 *rows, uint32 n,
 									uint32 leaf_capacity);
@@ -42,8 +52,9 @@ extern BlockNumber ann_grow_entries(Relation index, const AnnIndex *info,
  * The same of rows that were saved to a file, which is closed.  None is equal to
  * another one.
  */
-extern BlockNumber ann_grow_entry_file(Relation index, const AnnIndex *info,
-									   AnnBulk *bulk, uint32 chunk, AnnArena *arena,
-									   BufFile *file, uint64 rows, uint32 leaf_capacity);
+extern BlockNumber ann_grow_entry_file(AnnTeam *team, Relation index,
+									   const AnnIndex *info, AnnBulk *bulk, uint32 chunk,
+									   AnnArena *arena, BufFile *file, uint64 rows,
+									   uint32 leaf_capacity);
 
 #endif							/* ANN_GROW_H */

@@ -16,8 +16,8 @@
 #include "compat.h"
 
 /* ambuildphasename: for pg_stat_progress_create_index. */
-static char *
-phase_name(int64 phase)
+char *
+ann_phase_name(int64 phase)
 {
 	switch (phase)
 	{
@@ -92,7 +92,7 @@ make_routine(amoptions_function options)
 	am->amcostestimate = ann_cost_estimate;
 	am->amoptions = options;
 	am->amproperty = property;
-	am->ambuildphasename = phase_name;
+	am->ambuildphasename = ann_phase_name;
 	am->amvalidate = ann_validate;
 	am->ambeginscan = ann_beginscan;
 	am->amrescan = ann_rescan;

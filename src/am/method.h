@@ -38,6 +38,9 @@
 #define ANN_PHASE_LINK			5
 #define ANN_PHASE_WRITE			6
 
+/* NULL if there is no such phase. */
+extern char *ann_phase_name(int64 phase);
+
 /* The access method of an index, whether it has been built or not. */
 extern AnnMethod ann_method(Relation index);
 

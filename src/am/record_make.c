@@ -45,11 +45,11 @@ ann_row_links_make(AnnRowLinks *links, uint32 row, AnnLink *link)
 /* ---- Places ------------------------------------------------------------- */
 
 void
-ann_record_places_init(AnnRecordPlaces *places, const AnnIndex *info, const AnnBulk *bulk)
+ann_record_places_init(AnnRecordPlaces *places, const AnnIndex *info, BlockNumber first)
 {
 	places->info = info;
 	places->rest_pages = (info->element_size - info->slot_size + ANN_BODY_SIZE - 1) / ANN_BODY_SIZE;
-	places->block = ann_bulk_pages(bulk);
+	places->block = first;
 	places->room = ANN_BODY_SIZE;
 	places->slot = 0;
 }

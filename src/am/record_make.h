@@ -48,9 +48,16 @@ typedef struct AnnRecordPlaces
 	int			slot;
 } AnnRecordPlaces;
 
-/* The first one is to be on the next page that 'bulk' gives. */
+/* The first one is to be on this page. */
 extern void ann_record_places_init(AnnRecordPlaces *places, const AnnIndex *info,
-								   const AnnBulk *bulk);
+								   BlockNumber first);
+
+/* The page behind those of all records that have a place. */
+static inline BlockNumber
+ann_record_places_end(const AnnRecordPlaces *places)
+{
+	return places->block + (places->slot > 0 ? 1 + places->rest_pages : 0);
+}
 
 /* The place of the next record, which has so many links. */
 extern AnnElementRef ann_record_place(AnnRecordPlaces *places, int links);

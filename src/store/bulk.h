@@ -7,6 +7,9 @@
  * filled in any order; they are written when all before them are done.  The
  * first pages (metapage and directory) are asked for first and finished last:
  * they are written as zeros and then once more.
+ *
+ * One process begins and ends.  In between it may share the file with others, who
+ * join it and leave it again.
  */
 #ifndef ANN_BULK_H
 #define ANN_BULK_H
@@ -37,7 +40,20 @@ extern void ann_bulk_put_reserved(AnnBulk *bulk, BlockNumber block, Page page);
 /* How many pages there are. */
 extern BlockNumber ann_bulk_pages(const AnnBulk *bulk);
 
-/* Write what is left, and bring it to disk where that must be. */
+/* Write what is left, and bring it to disk where that must be.  All have left. */
 extern void ann_bulk_end(AnnBulk *bulk);
+
+/* From now on others may join. */
+extern void ann_bulk_share(AnnBulk *bulk);
+
+/* Write a main fork that another process began, and shares; and stop doing so. */
+extern AnnBulk *ann_bulk_join(Relation index);
+extern void ann_bulk_leave(AnnBulk *bulk);
+
+/* Extend a shared file by n blocks, and return the first, for whoever goes there. */
+extern BlockNumber ann_bulk_claim(AnnBulk *bulk, BlockNumber n);
+
+/* The next n pages of ours are to be these blocks. */
+extern void ann_bulk_go_to(AnnBulk *bulk, BlockNumber first, BlockNumber n);
 
 #endif							/* ANN_BULK_H */

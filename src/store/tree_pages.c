@@ -12,6 +12,7 @@
 #include "algo/forest.h"
 #include "algo/quantize.h"
 #include "algo/rotation.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "store/tree_pages.h"
 #include "utils/memutils.h"
@@ -529,6 +530,47 @@ forget_nodes(AnnTreeWriter *writer)
 {
 	MemoryContextReset(writer->context);
 	writer->count = 0;
+}
+
+/* What is in front of the nodes. */
+typedef struct SavedTree
+{
+	uint32		count;
+	uint32		root;
+} SavedTree;
+
+void
+ann_tree_save(AnnTreeWriter *writer, uint32 root, BufFile *file)
+{
+	SavedTree	head = {writer->count, root};
+
+	BufFileWrite(file, &head, sizeof(head));
+	for (uint32 i = 0; i < writer->count; i++)
+	{
+		BufFileWrite(file, writer->nodes[i]->child, sizeof(writer->nodes[i]->child));
+		BufFileWrite(file, &writer->nodes[i]->node, writer->info->node_size);
+	}
+	forget_nodes(writer);
+}
+
+uint32
+ann_tree_load(AnnTreeWriter *writer, BufFile *file)
+{
+	uint32		base = writer->count;
+	SavedTree	head;
+
+	BufFileReadExact(file, &head, sizeof(head));
+	for (uint32 i = 0; i < head.count; i++)
+	{
+		AnnNode    *node = add_node(writer);
+		uint32	   *child = writer->nodes[base + i]->child;
+
+		BufFileReadExact(file, child, sizeof(writer->nodes[base + i]->child));
+		BufFileReadExact(file, node, writer->info->node_size);
+		for (int side = 0; side < 2; side++)
+			child[side] += child[side] != NO_NODE ? base : 0;
+	}
+	return base + head.root;
 }
 
 AnnNodeRef

@@ -10,6 +10,7 @@
 
 #include "algo/frontier.h"
 #include "algo/split.h"
+#include "storage/buffile.h"
 #include "store/bulk.h"
 #include "store/leaf_pages.h"
 #include "store/page.h"
@@ -152,6 +153,13 @@ extern uint32 ann_tree_add_split(AnnTreeWriter *writer, const int8 *normal,
 extern uint32 ann_tree_add_leaf(AnnTreeWriter *writer, const AnnNode *entry);
 extern void ann_tree_link(AnnTreeWriter *writer, uint32 parent, int side,
 						  uint32 child);
+
+/*
+ * Append the nodes of the tree with this root to a file, and forget them; and add those
+ * of such a file, returning the root's number.
+ */
+extern void ann_tree_save(AnnTreeWriter *writer, uint32 root, BufFile *file);
+extern uint32 ann_tree_load(AnnTreeWriter *writer, BufFile *file);
 
 /* Write the pages of the tree with this root, forget it, and return the root. */
 extern AnnNodeRef ann_tree_end(AnnTreeWriter *writer, uint32 root);

@@ -289,17 +289,42 @@ take_leaf(void *arg, const uint32_t *rows, uint32_t n)
 				   build->scratch);
 }
 
+/* Divide the rows into leaves; rows are routed in two parts, as two processes would. */
+static void
+divide(Build *build)
+{
+	uint32_t	n = build->sketch.rows.count;
+	void	   *memory = malloc(ann_partition_size(n, &build->options) + 16);
+	void	   *tile = malloc(ann_tile_size(ANN_MAX_LEADERS));
+	void	   *scratch = malloc(ann_carve_scratch_size(n) + 16);
+	AnnPartition partition;
+	AnnTile		leaders;
+
+	ann_tile_init(&leaders, ANN_MAX_LEADERS, tile);
+	ann_partition_init(&partition, &build->sketch, &build->options, memory);
+	ann_partition_lead(&partition);
+	ann_partition_leaders(&partition, &leaders);
+	ann_partition_route(&partition, &leaders, n / 3, n - n / 3);
+	ann_partition_route(&partition, &leaders, 0, n / 3);
+	ann_partition_sort(&partition);
+	for (uint32_t i = 0; i < ann_partition_groups(&partition); i++)
+		ann_partition_carve(&partition, i, take_leaf, build, scratch);
+	free(scratch);
+	free(tile);
+	free(memory);
+}
+
 /* Everything up to the lists of neighbours, and the entries. */
 static Build *
 build_lists(const Data *data, const AnnGraphOptions *options)
 {
 	Build	   *build = calloc(1, sizeof(Build));
 	uint32_t	n = data->count;
-	void	   *scratch = malloc(ann_partition_scratch_size(n, options) + 16);
+	float	   *norm2 = calloc(n + 1, sizeof(float));
 
 	build->rows = &data->rows;
-	ann_graph_rows_sketch(&build->sketch, &data->rows, options->sketch,
-						  calloc(n + 1, sizeof(float)));
+	ann_graph_rows_sketch(&build->sketch, &data->rows, options->sketch, norm2);
+	ann_graph_norms_fill(&build->sketch, 0, n, norm2);
 	build->options = *options;
 	build->options.check = note_check;
 	build->options.check_arg = build;
@@ -310,8 +335,8 @@ build_lists(const Data *data, const AnnGraphOptions *options)
 	ann_reservoirs_init(&build->reservoirs, n, options,
 						malloc(ann_reservoirs_size(n, options) + 16));
 	ann_visits_init(&build->visits, n, calloc(n + 1, sizeof(uint32_t)), calloc(n + 1, 1));
-	ann_partition(&build->sketch, &build->options, take_leaf, build, scratch);
-	free(scratch);
+	ann_reservoirs_empty(&build->reservoirs, 0, n);
+	divide(build);
 	free(build->scratch);
 	build->scratch = malloc(ann_prune_row_scratch_size(options));
 	ann_graph_init(&build->graph, n, options, malloc(ann_graph_size(n, options) + 16));
@@ -785,6 +810,7 @@ test_reservoirs(void)
 	bool		right = true;
 
 	ann_reservoirs_init(&reservoirs, 3, &options, malloc(ann_reservoirs_size(3, &options)));
+	ann_reservoirs_empty(&reservoirs, 0, 3);
 	for (uint32_t i = 0; i < 300; i++)
 		numbers[i] = random_bits() % 150;
 	for (uint32_t i = 0; i < 300; i++)

@@ -1,0 +1,431 @@
+/*
+ * team.c
+ *	  The processes that build an index together.
+ *
+ * The segment of the ParallelContext is small.  What the rows need is another one,
+ * made when their number is known, and only if there is room in the file system that
+ * it would be a file of: to run out of it is an error that nobody could catch, since
+ * parallel mode knows no subtransactions.
+ */
+#include "postgres.h"
+
+#include <sys/statvfs.h>
+
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "am/build.h"
+#include "am/method.h"
+#include "am/team.h"
+#include "catalog/index.h"
+#include "catalog/pg_proc.h"
+#include "executor/instrument.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "pgstat.h"
+#include "storage/barrier.h"
+#include "storage/condition_variable.h"
+#include "storage/dsm_impl.h"
+#include "storage/sharedfileset.h"
+#include "tcop/tcopprot.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* Keys of the segment's parts. */
+#define KEY_SHARED		UINT64CONST(0xA22E000000000001)
+#define KEY_STATE		UINT64CONST(0xA22E000000000002)
+#define KEY_SCAN		UINT64CONST(0xA22E000000000003)
+#define KEY_QUERY		UINT64CONST(0xA22E000000000004)
+#define KEY_WAL_USAGE	UINT64CONST(0xA22E000000000005)
+#define KEY_BUFFER_USAGE UINT64CONST(0xA22E000000000006)
+
+/* A worker for each so many coordinates: some tenths of a second of work. */
+#define WORKER_SHARE 4.0e6
+
+/* Where POSIX shared memory is, and what is to be left of it for others. */
+#define SHM_DIRECTORY "/dev/shm"
+#define SHM_RESERVE ((Size) 8 * 1024 * 1024)
+
+struct AnnTeamShared
+{
+	/* Unchanging */
+	Oid			heap;
+	Oid			index;
+	bool		concurrent;
+
+	/* Known when all workers have begun */
+	ConditionVariable begun;
+	pg_atomic_uint32 members;	/* 0: not yet */
+	Barrier		barrier;
+
+	/* Changing with each step; there is one for the next step, too */
+	pg_atomic_uint64 taken[2];
+	pg_atomic_uint64 done;
+
+	dsm_handle	memory;			/* set by the leader before a wait */
+	SharedFileSet files;
+};
+
+/* ---- Who ---------------------------------------------------------------- */
+
+/* May workers evaluate what the index is of? */
+static bool
+expressions_are_safe(IndexInfo *indexInfo)
+{
+	Query	   *query = makeNode(Query);
+	List	   *exprs = list_concat_copy(indexInfo->ii_Expressions, indexInfo->ii_Predicate);
+	ListCell   *lc;
+
+	query->commandType = CMD_SELECT;
+	foreach(lc, exprs)
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(lfirst(lc), foreach_current_index(lc) + 1, NULL, false));
+	return max_parallel_hazard(query) == PROPARALLEL_SAFE;
+}
+
+/*
+ * PostgreSQL's own rule counts pages of the table, where vectors are not if they are
+ * long enough to be toasted, and wants 32 MB for each.
+ */
+int
+ann_team_workers(Relation heap, Relation index, IndexInfo *indexInfo, double rows, int dim)
+{
+	int			most = max_parallel_maintenance_workers;
+	int			wanted = RelationGetParallelWorkers(heap, -1);
+
+	if (most == 0 || wanted == 0 || !IsNormalProcessingMode() || IsParallelWorker() ||
+		RelationUsesLocalBuffers(heap) || !expressions_are_safe(indexInfo))
+		return 0;
+	if (wanted > 0)
+		return Min(wanted, most);
+	return (int) Min(rows * dim / WORKER_SHARE, most);
+}
+
+AnnTeam *
+ann_team_alone(Relation heap, Relation index)
+{
+	AnnTeam    *team = palloc0(sizeof(AnnTeam));
+
+	team->members = 1;
+	team->heap = heap;
+	team->index = index;
+	return team;
+}
+
+/* ---- The leader begins and ends ----------------------------------------- */
+
+/* Put the parts into the segment. */
+static void
+fill_segment(AnnTeam *team, bool concurrent, Snapshot snapshot, const void *state, Size size,
+			 Size scan_size)
+{
+	ParallelContext *context = team->context;
+	shm_toc    *toc = context->toc;
+	AnnTeamShared *shared = shm_toc_allocate(toc, sizeof(AnnTeamShared));
+	ParallelTableScanDesc scan = shm_toc_allocate(toc, scan_size);
+	Size		length = debug_query_string ? strlen(debug_query_string) : 0;
+	char	   *query = shm_toc_allocate(toc, length + 1);
+
+	memset(shared, 0, sizeof(AnnTeamShared));
+	shared->heap = RelationGetRelid(team->heap);
+	shared->index = RelationGetRelid(team->index);
+	shared->concurrent = concurrent;
+	ConditionVariableInit(&shared->begun);
+	pg_atomic_init_u32(&shared->members, 0);
+	for (int i = 0; i < 2; i++)
+		pg_atomic_init_u64(&shared->taken[i], 0);
+	pg_atomic_init_u64(&shared->done, 0);
+	shared->memory = DSM_HANDLE_INVALID;
+	SharedFileSetInit(&shared->files, context->seg);
+	table_parallelscan_initialize(team->heap, scan, snapshot);
+	memcpy(query, debug_query_string ? debug_query_string : "", length + 1);
+	team->shared = shared;
+	team->state = shm_toc_allocate(toc, size);
+	memcpy(team->state, state, size);
+
+	shm_toc_insert(toc, KEY_SHARED, shared);
+	shm_toc_insert(toc, KEY_STATE, team->state);
+	shm_toc_insert(toc, KEY_SCAN, scan);
+	shm_toc_insert(toc, KEY_QUERY, query);
+	shm_toc_insert(toc, KEY_WAL_USAGE,
+				   shm_toc_allocate(toc, mul_size(sizeof(WalUsage), context->nworkers)));
+	shm_toc_insert(toc, KEY_BUFFER_USAGE,
+				   shm_toc_allocate(toc, mul_size(sizeof(BufferUsage), context->nworkers)));
+	team->scan = table_beginscan_parallel(team->heap, scan);
+}
+
+static void
+estimate_segment(ParallelContext *context, Size size, Size scan_size)
+{
+	shm_toc_estimator *e = &context->estimator;
+
+	shm_toc_estimate_chunk(e, sizeof(AnnTeamShared));
+	shm_toc_estimate_chunk(e, size);
+	shm_toc_estimate_chunk(e, scan_size);
+	shm_toc_estimate_chunk(e, debug_query_string ? strlen(debug_query_string) + 1 : 1);
+	shm_toc_estimate_chunk(e, mul_size(sizeof(WalUsage), context->nworkers));
+	shm_toc_estimate_chunk(e, mul_size(sizeof(BufferUsage), context->nworkers));
+	shm_toc_estimate_keys(e, 6);
+}
+
+static void
+forget(AnnTeam *team)
+{
+	if (team->segment != NULL)
+		dsm_detach(team->segment);
+	DestroyParallelContext(team->context);
+	ExitParallelMode();
+}
+
+AnnTeam *
+ann_team_begin(Relation heap, Relation index, bool concurrent, int workers,
+			   const void *state, Size size)
+{
+	AnnTeam    *team = ann_team_alone(heap, index);
+	Snapshot	snapshot;
+	Size		scan_size;
+
+	if (workers == 0)
+		return team;
+	EnterParallelMode();
+	team->context = CreateParallelContext("ann", "ann_build_worker", workers);
+	snapshot = concurrent ? RegisterSnapshot(GetTransactionSnapshot()) : SnapshotAny;
+	scan_size = table_parallelscan_estimate(heap, snapshot);
+	estimate_segment(team->context, size, scan_size);
+	InitializeParallelDSM(team->context);
+	if (team->context->seg != NULL)
+	{
+		fill_segment(team, concurrent, snapshot, state, size, scan_size);
+		LaunchParallelWorkers(team->context);
+		team->members += team->context->nworkers_launched;
+	}
+	if (IsMVCCSnapshot(snapshot) && concurrent)
+		UnregisterSnapshot(snapshot);
+	if (team->members == 1)
+	{
+		if (team->scan != NULL)
+			table_endscan(team->scan);
+		forget(team);
+		return ann_team_alone(heap, index);
+	}
+
+	/* a worker that does not come would be waited for in vain */
+	WaitForParallelWorkersToAttach(team->context);
+	BarrierInit(&team->shared->barrier, team->members);
+	pg_atomic_write_u32(&team->shared->members, (uint32) team->members);
+	ConditionVariableBroadcast(&team->shared->begun);
+	return team;
+}
+
+void
+ann_team_end(AnnTeam *team)
+{
+	WalUsage   *wal;
+	BufferUsage *buffers;
+
+	if (ann_team_is_alone(team))
+		return;
+	WaitForParallelWorkersToFinish(team->context);
+	wal = shm_toc_lookup(team->context->toc, KEY_WAL_USAGE, false);
+	buffers = shm_toc_lookup(team->context->toc, KEY_BUFFER_USAGE, false);
+	for (int i = 0; i < team->context->nworkers_launched; i++)
+		InstrAccumParallelQuery(&buffers[i], &wal[i]);
+	forget(team);
+}
+
+/* ---- A worker ----------------------------------------------------------- */
+
+/* Wait until it is known how many we are. */
+static int
+wait_for_members(AnnTeamShared *shared)
+{
+	uint32		members;
+
+	ConditionVariablePrepareToSleep(&shared->begun);
+	while ((members = pg_atomic_read_u32(&shared->members)) == 0)
+		ConditionVariableSleep(&shared->begun, WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
+	ConditionVariableCancelSleep();
+	return (int) members;
+}
+
+static void
+work(dsm_segment *segment, shm_toc *toc, AnnTeamShared *shared)
+{
+	AnnTeam		team = {.number = ParallelWorkerNumber + 1, .shared = shared};
+	LOCKMODE	heap_lock = shared->concurrent ? ShareUpdateExclusiveLock : ShareLock;
+	LOCKMODE	index_lock = shared->concurrent ? RowExclusiveLock : AccessExclusiveLock;
+
+	SharedFileSetAttach(&shared->files, segment);
+	team.heap = table_open(shared->heap, heap_lock);
+	team.index = index_open(shared->index, index_lock);
+	team.state = shm_toc_lookup(toc, KEY_STATE, false);
+	team.members = wait_for_members(shared);
+	team.scan = table_beginscan_parallel(team.heap, shm_toc_lookup(toc, KEY_SCAN, false));
+	ann_build_member(&team, shared->concurrent);
+	if (team.segment != NULL)
+		dsm_detach(team.segment);
+	index_close(team.index, index_lock);
+	table_close(team.heap, heap_lock);
+}
+
+void
+ann_build_worker(dsm_segment *segment, shm_toc *toc)
+{
+	AnnTeamShared *shared = shm_toc_lookup(toc, KEY_SHARED, false);
+	WalUsage   *wal = shm_toc_lookup(toc, KEY_WAL_USAGE, false);
+	BufferUsage *buffers = shm_toc_lookup(toc, KEY_BUFFER_USAGE, false);
+
+	debug_query_string = shm_toc_lookup(toc, KEY_QUERY, false);
+	pgstat_report_activity(STATE_RUNNING, debug_query_string);
+	InstrStartParallelQuery();
+	work(segment, toc, shared);
+	InstrEndParallelQuery(&buffers[ParallelWorkerNumber], &wal[ParallelWorkerNumber]);
+}
+
+/* ---- Steps -------------------------------------------------------------- */
+
+void
+ann_team_wait(AnnTeam *team)
+{
+	AnnTeamShared *shared = team->shared;
+
+	team->taken = 0;
+	if (shared == NULL)
+		return;
+	/* the counter of the step after the next one: nobody is there yet */
+	if (BarrierArriveAndWait(&shared->barrier, WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN))
+		pg_atomic_write_u64(&shared->taken[team->step % 2], 0);
+	team->step++;
+}
+
+bool
+ann_team_take(AnnTeam *team, uint64 total, uint64 size, uint64 *first, uint64 *n)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (team->shared != NULL)
+		*first = pg_atomic_fetch_add_u64(&team->shared->taken[team->step % 2], size);
+	else
+	{
+		*first = team->taken;
+		team->taken += size;
+	}
+	if (*first >= total)
+		return false;
+	*n = Min(size, total - *first);
+	return true;
+}
+
+void
+ann_team_phase(AnnTeam *team, int phase)
+{
+	instr_time	now;
+	instr_time	elapsed;
+
+	if (!ann_team_leads(team) || phase == team->phase)
+		return;
+	INSTR_TIME_SET_CURRENT(now);
+	elapsed = now;
+	INSTR_TIME_SUBTRACT(elapsed, team->begun);
+	if (team->phase != 0)
+		ereport(DEBUG1,
+				(errmsg_internal("index \"%s\": %s took %.3f s",
+								 RelationGetRelationName(team->index),
+								 ann_phase_name(team->phase), INSTR_TIME_GET_DOUBLE(elapsed))));
+	team->phase = phase;
+	team->begun = now;
+	if (phase != 0)
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
+}
+
+void
+ann_team_report_from(AnnTeam *team, uint64 tuples)
+{
+	if (!ann_team_leads(team))
+		return;
+	if (team->shared != NULL)
+		pg_atomic_write_u64(&team->shared->done, tuples);
+	team->done = tuples;
+}
+
+void
+ann_team_report(AnnTeam *team, uint64 tuples)
+{
+	team->done += tuples;
+	if (team->shared != NULL)
+		team->done = pg_atomic_add_fetch_u64(&team->shared->done, (int64) tuples);
+	if (ann_team_leads(team))
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) team->done);
+}
+
+/* ---- Files -------------------------------------------------------------- */
+
+BufFile *
+ann_team_create_file(AnnTeam *team, const char *name, int number)
+{
+	char		whole[MAXPGPATH];
+
+	if (ann_team_is_alone(team))
+		return BufFileCreateTemp(false);
+	snprintf(whole, sizeof(whole), "%s.%d", name, number);
+	return BufFileCreateFileSet(&team->shared->files.fs, whole);
+}
+
+BufFile *
+ann_team_open_file(AnnTeam *team, const char *name, int number)
+{
+	char		whole[MAXPGPATH];
+
+	snprintf(whole, sizeof(whole), "%s.%d", name, number);
+	return BufFileOpenFileSet(&team->shared->files.fs, whole, O_RDONLY, false);
+}
+
+/* ---- Memory ------------------------------------------------------------- */
+
+bool
+ann_team_has_memory(const AnnTeam *team, Size size)
+{
+	struct statvfs fs;
+
+	if (dynamic_shared_memory_type != DSM_IMPL_POSIX || statvfs(SHM_DIRECTORY, &fs) != 0)
+		return false;
+	return (uint64) fs.f_bavail * fs.f_frsize > (uint64) size + SHM_RESERVE;
+}
+
+void
+ann_team_make_memory(AnnTeam *team, Size size)
+{
+	team->segment = dsm_create(size, 0);
+	team->shared->memory = dsm_segment_handle(team->segment);
+	team->next = dsm_segment_address(team->segment);
+}
+
+void
+ann_team_attach_memory(AnnTeam *team)
+{
+	team->segment = dsm_attach(team->shared->memory);
+	if (team->segment == NULL)
+		elog(ERROR, "could not attach to the shared memory of an index build");
+	team->next = dsm_segment_address(team->segment);
+}
+
+Size
+ann_team_array_size(Size size)
+{
+	return CACHELINEALIGN(size);
+}
+
+void *
+ann_team_array(AnnTeam *team, Size size)
+{
+	void	   *array = team->next;
+
+	if (ann_team_is_alone(team))
+		return palloc_extended(Max(size, 1), MCXT_ALLOC_HUGE);
+	team->next += ann_team_array_size(size);
+	if (team->next > (char *) dsm_segment_address(team->segment) + dsm_segment_map_length(team->segment))
+		elog(ERROR, "the shared memory of an index build is too small");
+	return array;
+}

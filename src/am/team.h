@@ -1,0 +1,131 @@
+/*
+ * team.h
+ *	  The processes that build an index together: the leader, whom the user's
+ *	  session is, and parallel workers.
+ *
+ * All of them go through the same steps of the work.  Within a step each member
+ * takes the next piece until none is left (ann_team_take); between two steps each
+ * waits for the others (ann_team_wait).  A team of one does the same without
+ * shared memory, so that steps are written once.
+ *
+ * An error of a worker becomes one of the leader while it waits, and an error of the
+ * leader ends the workers.
+ */
+#ifndef ANN_TEAM_H
+#define ANN_TEAM_H
+
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/relscan.h"
+#include "nodes/execnodes.h"
+#include "portability/instr_time.h"
+#include "storage/buffile.h"
+#include "utils/rel.h"
+
+typedef struct AnnTeamShared AnnTeamShared;
+
+typedef struct AnnTeam
+{
+	/* Unchanging, set when it is made */
+	int			number;			/* ours; 0: the leader */
+	int			members;
+	Relation	heap;
+	Relation	index;
+	AnnTeamShared *shared;		/* NULL: a team of one */
+	ParallelContext *context;	/* of the leader */
+	void	   *state;			/* of the owner, seen by all; NULL: a team of one */
+	TableScanDesc scan;			/* of the heap, of which each member reads a part */
+
+	/* Changing with each step */
+	uint64		taken;			/* in a team of one */
+	uint64		done;			/* the same */
+	uint32		step;
+
+	/* Changing with each phase */
+	int			phase;
+	instr_time	begun;
+
+	/* Memory that all members see, once there is some */
+	dsm_segment *segment;
+	char	   *next;
+} AnnTeam;
+
+/* How many workers a build may have; 0 if it cannot have any. */
+extern int	ann_team_workers(Relation heap, Relation index, IndexInfo *indexInfo,
+							 double rows, int dim);
+
+/*
+ * Gather a team with up to so many workers, each of which calls ann_build_member.
+ * 'state' of 'size' bytes is copied to team->state.  May be a team of one if no
+ * worker can be had.
+ */
+extern AnnTeam *ann_team_begin(Relation heap, Relation index, bool concurrent,
+							   int workers, const void *state, Size size);
+
+/* A team of one. */
+extern AnnTeam *ann_team_alone(Relation heap, Relation index);
+
+/* The leader waits until all workers are done, and forgets the team. */
+extern void ann_team_end(AnnTeam *team);
+
+static inline bool
+ann_team_leads(const AnnTeam *team)
+{
+	return team->number == 0;
+}
+
+static inline bool
+ann_team_is_alone(const AnnTeam *team)
+{
+	return team->shared == NULL;
+}
+
+/* Wait until all members have come to the end of the step. */
+extern void ann_team_wait(AnnTeam *team);
+
+/*
+ * Take a piece of this step's work, 'total' items in pieces of 'size': items *first
+ * to *first + *n - 1.  False if nothing is left.  Checks for interrupts.
+ */
+extern bool ann_team_take(AnnTeam *team, uint64 total, uint64 size, uint64 *first,
+						  uint64 *n);
+
+/*
+ * The leader tells the progress view that a phase (ANN_PHASE_...) begins, and the log
+ * at level DEBUG1 how long the one before it took.
+ */
+extern void ann_team_phase(AnnTeam *team, int phase);
+
+/* So many tuples more are done; the leader tells the progress view. */
+extern void ann_team_report(AnnTeam *team, uint64 tuples);
+
+/* The leader says how many are done already. */
+extern void ann_team_report_from(AnnTeam *team, uint64 tuples);
+
+/* Files of this name that all members see: made by one, opened by any afterwards. */
+extern BufFile *ann_team_create_file(AnnTeam *team, const char *name, int number);
+extern BufFile *ann_team_open_file(AnnTeam *team, const char *name, int number);
+
+/* Can so many bytes be had for sure? */
+extern bool ann_team_has_memory(const AnnTeam *team, Size size);
+
+/*
+ * The leader makes memory of so many bytes; after the next ann_team_wait others
+ * attach to it.  Then each takes the same arrays in the same order.
+ */
+extern void ann_team_make_memory(AnnTeam *team, Size size);
+extern void ann_team_attach_memory(AnnTeam *team);
+
+/*
+ * Memory for an array that all members see, of the present context in a team of one.
+ * It is not set to anything.
+ */
+extern void *ann_team_array(AnnTeam *team, Size size);
+
+/* What such an array takes of the memory. */
+extern Size ann_team_array_size(Size size);
+
+extern PGDLLEXPORT void ann_build_worker(dsm_segment *segment, shm_toc *toc);
+
+#endif							/* ANN_TEAM_H */
