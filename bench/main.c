@@ -35,7 +35,7 @@ static const char usage_text[] =
 "  run --data SOURCE [--queries SOURCE] --index METHOD [--index METHOD...]\n"
 "        [--metric M] [--k K] [--type TYPE] [--set NAME=VALUE...] [--truth FILE.ivecs]\n"
 "        [--clients N,N...] [--seconds S] [--rounds N] [--csv FILE] [--keep]\n"
-"        [--ids-only] [--pin] [--verbose] [--db CONNINFO]\n"
+"        [--ids-only] [--pin] [--parallel-workers N] [--verbose] [--db CONNINFO]\n"
 "      build and measure each METHOD:\n"
 "        'NAME[TYPE]: USING am (vec opclass) WITH (...); setting=v1,v2,...; other=v'\n"
 "        'NAME[TYPE]: exact'\n"
@@ -66,6 +66,7 @@ typedef struct Arguments
 	Metric		metric;
 	const char *out;
 	bool		ids_only;
+	int			parallel_workers;	/* -1: not given */
 	bool		pin;
 	const char *queries;
 	bool		replace;
@@ -87,7 +88,8 @@ enum
 {
 	OPT_CACHE = 'A', OPT_CHECK, OPT_CLIENTS, OPT_CSV, OPT_DATA, OPT_DB, OPT_DIM,
 	OPT_IDS_ONLY, OPT_INDEX,
-	OPT_K, OPT_KEEP, OPT_LIMIT, OPT_LIMIT_QUERIES, OPT_METRIC, OPT_OUT, OPT_PIN,
+	OPT_K, OPT_KEEP, OPT_LIMIT, OPT_LIMIT_QUERIES, OPT_METRIC, OPT_OUT,
+	OPT_PARALLEL_WORKERS, OPT_PIN,
 	OPT_QUERIES, OPT_REPLACE, OPT_ROUNDS, OPT_ROWS, OPT_SECONDS, OPT_SEED, OPT_SET, OPT_TABLE,
 	OPT_THREADS, OPT_TRUTH, OPT_TYPE, OPT_VERBOSE
 };
@@ -108,6 +110,7 @@ static const struct option long_options[] = {
 	{"limit-queries", required_argument, NULL, OPT_LIMIT_QUERIES},
 	{"metric", required_argument, NULL, OPT_METRIC},
 	{"out", required_argument, NULL, OPT_OUT},
+	{"parallel-workers", required_argument, NULL, OPT_PARALLEL_WORKERS},
 	{"pin", no_argument, NULL, OPT_PIN},
 	{"queries", required_argument, NULL, OPT_QUERIES},
 	{"replace", no_argument, NULL, OPT_REPLACE},
@@ -165,6 +168,9 @@ parse_option(Arguments *args, int option)
 			break;
 		case OPT_METRIC: args->metric = parse_metric(optarg); break;
 		case OPT_OUT: args->out = optarg; break;
+		case OPT_PARALLEL_WORKERS:
+			args->parallel_workers = (int) parse_integer("--parallel-workers", optarg, 0, 1024);
+			break;
 		case OPT_PIN: args->pin = true; break;
 		case OPT_QUERIES: args->queries = optarg; break;
 		case OPT_REPLACE: args->replace = true; break;
@@ -200,8 +206,8 @@ parse_option(Arguments *args, int option)
 static Arguments
 parse_arguments(int argc, char **argv, const char *allowed)
 {
-	Arguments	args = {.client_counts = {1, 2}, .nclient_counts = 2, .k = 0, .rounds = 3,
-		.seconds = 3, .seed = 1, .threads = cpu_count(), .type = "real"};
+	Arguments	args = {.client_counts = {1, 2}, .nclient_counts = 2, .k = 0,
+		.parallel_workers = -1, .rounds = 3, .seconds = 3, .seed = 1, .threads = cpu_count(), .type = "real"};
 	int			option;
 	int			index = 0;
 
@@ -379,10 +385,10 @@ command_run(int argc, char **argv)
 {
 	Arguments	args = parse_arguments(argc, argv, " data queries index metric k type set truth "
 									   "clients seconds rounds csv keep pin verbose db limit "
-									   "limit-queries cache threads ids-only ");
+									   "limit-queries cache threads ids-only parallel-workers ");
 	RunOptions	run = {.rounds = args.rounds, .seconds = args.seconds,
 		.client_counts = args.client_counts, .nclient_counts = args.nclient_counts,
-		.keep = args.keep, .pin = args.pin, .verbose = args.verbose, .csv = args.csv};
+		.keep = args.keep, .parallel_workers = args.parallel_workers, .pin = args.pin, .verbose = args.verbose, .csv = args.csv};
 	VectorSet  *data;
 	VectorSet  *queries;
 	int			truth_k;

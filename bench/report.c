@@ -101,10 +101,10 @@ print_indexes(const RunReport *run, const IndexReport *indexes, int nindexes)
 	Grid		grid = {0};
 
 	grid_row(&grid);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 10; i++)
 	{
 		static const char *const titles[] = {"method", "type", "build s", "peak MB", "of it shared",
-			"index MB", "bytes/row", "index"};
+			"WAL MB", "temp MB", "index MB", "bytes/row", "index"};
 
 		grid_cell(&grid, "%s", titles[i]);
 	}
@@ -117,22 +117,24 @@ print_indexes(const RunReport *run, const IndexReport *indexes, int nindexes)
 		grid_cell(&grid, "%s", index->method->type_name);
 		if (index->method->index == NULL)
 		{
-			for (int c = 0; c < 5; c++)
+			for (int c = 0; c < 7; c++)
 				grid_cell(&grid, "-");
 			grid_cell(&grid, "none");
 			continue;
 		}
-		grid_cell(&grid, "%.2f", index->build_seconds);
-		if (index->memory.known)
+		grid_cell(&grid, "%.2f", index->cost.seconds);
+		if (index->cost.memory.known)
 		{
-			grid_cell(&grid, "%.1f", (double) index->memory.pss_kb / 1024);
-			grid_cell(&grid, "%.1f", (double) index->memory.shared_kb / 1024);
+			grid_cell(&grid, "%.1f", (double) index->cost.memory.pss_kb / 1024);
+			grid_cell(&grid, "%.1f", (double) index->cost.memory.shared_kb / 1024);
 		}
 		else
 		{
 			grid_cell(&grid, "n.a.");
 			grid_cell(&grid, "n.a.");
 		}
+		grid_cell(&grid, "%.1f", (double) index->cost.wal_bytes / 1048576);
+		grid_cell(&grid, "%.1f", (double) index->cost.temp_bytes / 1048576);
 		grid_cell(&grid, "%.1f", (double) index->bytes / 1048576);
 		grid_cell(&grid, "%.0f", (double) index->bytes / (double) run->rows);
 		grid_cell(&grid, "%s", index->method->index);
@@ -259,12 +261,17 @@ csv_setting(FILE *file, const RunReport *run, const SettingReport *setting)
 	csv_text(file, setting->plan);
 	fprintf(file, "%lld,%lld,", (long long) setting->unsorted, (long long) setting->incomplete);
 	if (method->index != NULL)
-		fprintf(file, "%.3f,%lld,", index->build_seconds, (long long) index->bytes);
+		fprintf(file, "%.3f,%lld,", index->cost.seconds, (long long) index->bytes);
 	else
 		fprintf(file, ",,");
-	if (method->index != NULL && index->memory.known)
-		fprintf(file, "%lld,%lld\n", (long long) index->memory.pss_kb,
-				(long long) index->memory.shared_kb);
+	if (method->index != NULL && index->cost.memory.known)
+		fprintf(file, "%lld,%lld,", (long long) index->cost.memory.pss_kb,
+				(long long) index->cost.memory.shared_kb);
+	else
+		fprintf(file, ",,");
+	if (method->index != NULL)
+		fprintf(file, "%lld,%lld\n", (long long) index->cost.wal_bytes,
+				(long long) index->cost.temp_bytes);
 	else
 		fprintf(file, ",\n");
 	free(label);
@@ -283,7 +290,7 @@ report_csv(const char *path, const RunReport *run, const SettingReport *settings
 	for (int i = 0; i < run->nclient_counts; i++)
 		fprintf(file, "qps_%d,", run->client_counts[i]);
 	fprintf(file, "pages,plan,unsorted,incomplete,build_s,index_bytes,"
-			"build_peak_kb,build_peak_shared_kb\n");
+			"build_peak_kb,build_peak_shared_kb,build_wal_bytes,build_temp_bytes\n");
 	for (int s = 0; s < nsettings; s++)
 		csv_setting(file, run, &settings[s]);
 	if (fclose(file) != 0)

@@ -5,8 +5,8 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include "memory.h"
 #include "method.h"
+#include "table.h"
 
 #define MAX_CLIENT_COUNTS	8
 
@@ -30,9 +30,8 @@ typedef struct RunReport
 typedef struct IndexReport
 {
 	const Method *method;
-	double		build_seconds;
+	BuildCost	cost;
 	int64_t		bytes;
-	MemoryPeak	memory;
 	double		floor_ms;
 } IndexReport;
 

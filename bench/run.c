@@ -314,9 +314,8 @@ begin_batch(Run *run, Contest **batch, int n)
 		if (contest->method->index == NULL)
 			continue;
 		progress(run, "building %s", contest->method->name);
-		index->build_seconds = table_build(run->conn, run->options->base.conninfo,
-										   contest->table, contest->method->index,
-										   &index->memory);
+		index->cost = table_build(run->conn, run->options->base.conninfo, contest->table,
+								  contest->method);
 		index->bytes = table_index_bytes(run->conn, contest->table);
 	}
 	for (int i = 0; i < n; i++)
@@ -428,7 +427,8 @@ table_for(Run *run, const char *type_name)
 	}
 	progress(run, "loading %s", type_name);
 	run->tables[run->ntables] = table_provide(run->conn, type_name, options->data,
-											  options->queries, options->keep);
+											  options->queries, options->keep,
+												 options->parallel_workers);
 	return run->tables[run->ntables++];
 }
 

@@ -22,6 +22,7 @@ typedef struct RunOptions
 	const int  *client_counts;
 	int			nclient_counts;
 	bool		keep;
+	int			parallel_workers;	/* of the tables; -1: not set */
 	bool		pin;			/* latencies with client and backend on one CPU */
 	bool		verbose;
 	const char *csv;			/* NULL: none */

@@ -49,11 +49,12 @@ fill(PGconn *conn, const Table *table, const VectorSet *base, const char *commen
 
 /*
  * The table for a column type, loaded, with no index but its primary key.
- * With 'keep', one that an earlier run left with the same data will do.
+ * With 'keep', one that an earlier run left with the same data will do.  Its builds
+ * have so many parallel workers; -1: as many as the method wants.
  */
 Table *
 table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
-			  const VectorSet *queries, bool keep)
+			  const VectorSet *queries, bool keep, int parallel_workers)
 {
 	Table	   *table = xalloc(1, sizeof(Table));
 	char	   *quoted = PQescapeIdentifier(conn, type_name, strlen(type_name));
@@ -72,6 +73,8 @@ table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
 	if (!keep || found == NULL || strcmp(found, comment) != 0)
 		fill(conn, table, base, comment);
 	table_drop_index(conn, table);
+	if (parallel_workers >= 0)
+		db_execute(conn, "ALTER TABLE %s SET (parallel_workers = %d)", table->name, parallel_workers);
 	free(index);
 	PQfreemem(quoted);
 	PQfreemem(quoted_index);
@@ -80,23 +83,55 @@ table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
 	return table;
 }
 
-/* Build the index; returns the seconds it took and how much memory. */
-double
-table_build(PGconn *conn, const char *conninfo, const Table *table, const char *definition,
-			MemoryPeak *memory)
+/* A number that the server counts. */
+static int64_t
+counter(PGconn *conn, const char *expression)
+{
+	char	   *value = db_value(conn, "SELECT (%s)::bigint", expression);
+	int64_t		number = atoll(value);
+
+	free(value);
+	return number;
+}
+
+static int64_t
+wal_position(PGconn *conn)
+{
+	return counter(conn, "pg_current_wal_insert_lsn() - '0/0'");
+}
+
+/* Bytes of temporary files so far; a process tells of its own when it is idle. */
+static int64_t
+temp_bytes(PGconn *conn)
+{
+	db_try(conn, "SELECT pg_stat_force_next_flush()");
+	return counter(conn, "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()");
+}
+
+/* Build the index, with the settings of the method. */
+BuildCost
+table_build(PGconn *conn, const char *conninfo, const Table *table, const Method *method)
 {
 	const char *name = strchr(table->index, '.') + 1;	/* no schema in CREATE INDEX */
 	MemoryWatch *watch;
+	BuildCost	cost;
 	double		start;
-	double		seconds;
 
 	db_try(conn, "CHECKPOINT");	/* earlier writes are not this build's */
+	cost.temp_bytes = temp_bytes(conn);
+	cost.wal_bytes = wal_position(conn);
 	watch = memory_watch(conn, conninfo);
+	db_execute(conn, "BEGIN");
+	for (int i = 0; i < method->nfixed; i++)
+		db_execute(conn, "SET LOCAL %s = '%s'", method->fixed[i].name, method->fixed[i].value);
 	start = now_seconds();
-	db_execute(conn, "CREATE INDEX %s ON %s %s", name, table->name, definition);
-	seconds = now_seconds() - start;
-	*memory = memory_stop(watch);
-	return seconds;
+	db_execute(conn, "CREATE INDEX %s ON %s %s", name, table->name, method->index);
+	db_execute(conn, "COMMIT");
+	cost.seconds = now_seconds() - start;
+	cost.memory = memory_stop(watch);
+	cost.wal_bytes = wal_position(conn) - cost.wal_bytes;
+	cost.temp_bytes = temp_bytes(conn) - cost.temp_bytes;
+	return cost;
 }
 
 int64_t

@@ -7,6 +7,7 @@
 
 #include "database.h"
 #include "memory.h"
+#include "method.h"
 #include "vectors.h"
 
 /* A query vector in the binary form of the column's type. */
@@ -25,11 +26,20 @@ typedef struct Table
 	int64_t		queries;
 } Table;
 
+/* What a build took; bytes are as the server counts them. */
+typedef struct BuildCost
+{
+	double		seconds;
+	MemoryPeak	memory;
+	int64_t		wal_bytes;
+	int64_t		temp_bytes;
+} BuildCost;
+
 extern void tables_begin(PGconn *conn);
 extern Table *table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
-							const VectorSet *queries, bool keep);
-extern double table_build(PGconn *conn, const char *conninfo, const Table *table,
-						  const char *definition, MemoryPeak *memory);
+							const VectorSet *queries, bool keep, int parallel_workers);
+extern BuildCost table_build(PGconn *conn, const char *conninfo, const Table *table,
+							 const Method *method);
 extern int64_t table_index_bytes(PGconn *conn, const Table *table);
 extern void table_drop_index(PGconn *conn, const Table *table);
 extern void table_prewarm(PGconn *conn, const Table *table);

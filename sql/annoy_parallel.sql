@@ -50,6 +50,17 @@ FROM (VALUES ('l2', 'r', '<->', 'scalar = f16'), ('l2', 'd', '<->', 'scalar = f6
 	generate_series(1, 2) workers,
 	LATERAL build(workers, col, metric, operator, options) b;
 
+-- through temporary files
+SET maintenance_work_mem = '2MB';
+SET client_min_messages = warning;
+SELECT metric, options, workers, b.hits - a.hits >= -12 AS same_recall, b.hits > 525 AS good, b.rows - a.rows < 100 AS same_rows, b.seen, b.twice, b.unsorted, b.problems
+FROM (VALUES ('l2', 'r', '<->', 'scalar = f16'), ('cosine', 'r', '<=>', 'scalar = i8'), ('ip', 'r', '<#>', 'scalar = f32')) m(metric, col, operator, options),
+	LATERAL build(0, col, metric, operator, options) a,
+	generate_series(1, 2) workers,
+	LATERAL build(workers, col, metric, operator, options) b;
+RESET client_min_messages;
+RESET maintenance_work_mem;
+
 -- what inserts and vacuum make of one
 CREATE INDEX points_index ON points USING annoy (r);
 DELETE FROM points WHERE id % 3 = 0;

@@ -371,20 +371,28 @@ ann_file_rewind(BufFile *file)
 }
 
 void
+ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row)
+{
+	if (BufFileSeek(file, 0, (off_t) (row * ann_arena_row_bytes(arena->info)), SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not find a row in a temporary file of an index build")));
+}
+
+void
 ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows, uint32 wanted,
 					  uint64 seed)
 {
 	AnnRandom	random;
 
 	ann_random_seed(&random, seed);
-	arena->count = 0;
-	ann_file_rewind(file);
-	for (uint64 left = rows; left > 0 && arena->count < wanted; left--)
+	for (uint64 row = 0; row < rows && wanted > 0; row++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (ann_random_below(&random, (uint32) Min(rows - row, PG_UINT32_MAX)) >= wanted)
+			continue;
+		ann_arena_seek(arena, file, row);
 		ann_arena_load(arena, file);
-		if (ann_random_below(&random, (uint32) Min(left, PG_UINT32_MAX)) >=
-			wanted - (arena->count - 1))
-			arena->count--;
+		wanted--;
 	}
 }

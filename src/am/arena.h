@@ -116,13 +116,15 @@ extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
 extern void ann_arena_load(AnnArena *arena, BufFile *file);
 extern void ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file);
 
+/* Go to a row of a file. */
+extern void ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row);
+
 /* The rotated dimensions of a row, as its bytes tell them, in info->padded floats. */
 extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated);
 
 /*
- * Replace the rows of the arena by a sample of the 'rows' of a file: each of the
- * remaining ones is taken with the probability that gives the right number (Knuth,
- * Algorithm S).
+ * Add a random sample of the 'rows' of a file to the arena, which has room for them;
+ * at most so many, in the order of the file (Knuth, Algorithm S).
  */
 extern void ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows,
 								  uint32 wanted, uint64 seed);

@@ -14,7 +14,7 @@
  * rows in a file, since nobody knows yet how many there are; when that is known, all
  * load theirs into an arena in shared memory, at the places that the order of the table
  * gives them, whoever has read them.  If it does not fit maintenance_work_mem, or the
- * machine's shared memory, the leader takes the files and goes on alone.
+ * machine's shared memory, they go on with the files.
  */
 #include "postgres.h"
 
@@ -54,6 +54,9 @@
 /* Memory for the rows that a member of a team has read, but not put into its file. */
 #define MEMBER_MEMORY ((Size) 1024 * 1024)
 
+/* A number of rows for which each of them takes about as much as of many. */
+#define USUAL_ROWS 100000
+
 /* So many heap TIDs are kept in memory. */
 #define KEPT_TIDS 8192
 
@@ -78,6 +81,14 @@ typedef struct Found
 	bool		has_broken_chain;
 } Found;
 
+/* How a team goes on when the table has been read. */
+typedef enum Course
+{
+	COURSE_END,					/* there are no rows */
+	COURSE_MEMORY,				/* in shared memory */
+	COURSE_FILES
+} Course;
+
 /* What the members of a team know of the build. */
 typedef struct BuildShared
 {
@@ -89,8 +100,8 @@ typedef struct BuildShared
 	Found		found[MAX_PARALLEL_WORKER_LIMIT + 1];
 
 	/* Set by the leader then */
-	bool		in_memory;		/* else he goes on alone */
-	uint32		rows;
+	Course		course;
+	uint64		rows;
 	float		max_norm;
 
 	float		centre[];		/* meta.dim of them, if there is one */
@@ -132,7 +143,9 @@ typedef struct Build
 	BufFile    *spool;			/* all rows, once the arena was full; a member's, if
 								 * there are others */
 	TidSpool	tids;			/* of a member's rows */
-	uint64		rows;			/* with a place in the trees */
+	bool		in_files;		/* are they made the index of from files? */
+	uint64		rows;			/* with a place in the trees: ours, until a member
+								 * knows of all */
 	bool		any_alive;		/* is one of them not dead? */
 	double		max_norm2;
 	TidSpool	nulls;
@@ -310,21 +323,39 @@ refuse_row(Build *b, ItemPointer tid, AnnProblem problem, ArrayType *array)
 					  RelationGetRelationName(b->index));
 }
 
+/* Memory has room for so many rows only. */
+static void
+tell_of_files(Build *b, uint64 rows)
+{
+	ereport(NOTICE,
+			(errmsg("index \"%s\" is built through temporary files",
+					RelationGetRelationName(b->index)),
+			 errdetail("maintenance_work_mem has room for " UINT64_FORMAT " of its vectors.", rows),
+			 errhint("A larger maintenance_work_mem makes the build faster.")));
+}
+
+/* Or it would have, but there is not so much that processes could share. */
+static void
+tell_of_shared_memory(Build *b, Size size)
+{
+	ereport(NOTICE,
+			(errmsg("index \"%s\" is built through temporary files",
+					RelationGetRelationName(b->index)),
+			 errdetail("Its workers cannot share %zu MB of memory.", size / (1024 * 1024) + 1),
+			 errhint("Let \"dynamic_shared_memory_type\" be \"posix\" and /dev/shm be larger, or set \"max_parallel_maintenance_workers\" to 0.")));
+}
+
 /* All rows of the arena go to the file, and the arena is empty. */
 static void
 spill_arena(Build *b)
 {
-	if (b->spool == NULL)
+	if (b->spool == NULL && ann_team_is_alone(b->team))
 	{
-		b->spool = ann_team_create_file(b->team, "rows", b->team->number);
-		if (ann_team_is_alone(b->team))
-			ereport(NOTICE,
-					(errmsg("index \"%s\" is built through temporary files",
-							RelationGetRelationName(b->index)),
-					 errdetail("maintenance_work_mem has room for %u of its vectors.",
-							   b->arena->max_rows),
-					 errhint("A larger maintenance_work_mem makes the build faster.")));
+		b->spool = BufFileCreateTemp(false);
+		tell_of_files(b, b->arena->max_rows);
 	}
+	else if (b->spool == NULL)
+		b->spool = ann_team_create_file(b->team, ANN_ROWS_FILE, b->team->number);
 	for (uint32 row = 0; row < b->arena->count; row++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -624,15 +655,16 @@ gather_team(Build *b)
 	pfree(shared);
 }
 
-/* Give heap TIDs to the leader, in a file of this name. */
-static void
-share_tids(Build *b, TidSpool *spool, const char *name)
-{
-	BufFile    *file;
+/* Files of a member: heap TIDs of rows without a vector, or without a distance. */
+#define NULLS_FILE "nulls.%d"
+#define UNDEFINED_FILE "undefined.%d"
 
-	if (ann_team_leads(b->team) || spool->count == 0)
+/* Give heap TIDs to the leader, in this file; NULL if there are none. */
+static void
+share_tids(TidSpool *spool, BufFile *file)
+{
+	if (file == NULL)
 		return;
-	file = ann_team_create_file(b->team, name, b->team->number);
 	rewind_tids(spool);
 	for (uint64 i = 0; i < spool->count; i++)
 	{
@@ -648,13 +680,10 @@ share_tids(Build *b, TidSpool *spool, const char *name)
 
 /* The leader takes the heap TIDs of such a file. */
 static void
-take_tids(Build *b, int member, const char *name, uint64 n, TidSpool *spool)
+take_tids(TidSpool *spool, BufFile *file, uint64 n)
 {
-	BufFile    *file;
-
-	if (member == 0 || n == 0)
+	if (file == NULL)
 		return;
-	file = ann_team_open_file(b->team, name, member);
 	for (uint64 i = 0; i < n; i++)
 	{
 		ItemPointerData tid;
@@ -679,8 +708,13 @@ share_found(Build *b, double heap_tuples)
 		BufFileExportFileSet(b->spool);
 	ann_arena_free(b->arena);
 	b->arena = NULL;
-	share_tids(b, &b->nulls, "nulls");
-	share_tids(b, &b->undefined, "undefined");
+	if (!ann_team_leads(b->team))
+	{
+		share_tids(&b->nulls, b->nulls.count == 0 ? NULL
+				   : ann_team_create_file(b->team, NULLS_FILE, b->team->number));
+		share_tids(&b->undefined, b->undefined.count == 0 ? NULL
+				   : ann_team_create_file(b->team, UNDEFINED_FILE, b->team->number));
+	}
 	found->heap_tuples = heap_tuples;
 	found->rows = b->rows;
 	found->nulls = b->nulls.count;
@@ -702,6 +736,7 @@ static void
 sum_up(Build *b, IndexBuildResult *result)
 {
 	BuildShared *shared = b->team->state;
+	Size		budget = (Size) maintenance_work_mem * 1024;
 	uint64		rows = 0;
 	Size		size;
 
@@ -713,19 +748,28 @@ sum_up(Build *b, IndexBuildResult *result)
 		result->heap_tuples += found->heap_tuples;
 		b->max_norm2 = Max(b->max_norm2, found->max_norm2);
 		b->index_info->ii_BrokenHotChain |= found->has_broken_chain;
-		take_tids(b, i, "nulls", found->nulls, &b->nulls);
-		take_tids(b, i, "undefined", found->undefined, &b->undefined);
+		if (i == 0)
+			continue;
+		take_tids(&b->nulls, found->nulls == 0 ? NULL
+				  : ann_team_open_file(b->team, NULLS_FILE, i), found->nulls);
+		take_tids(&b->undefined, found->undefined == 0 ? NULL
+				  : ann_team_open_file(b->team, UNDEFINED_FILE, i), found->undefined);
 	}
-	b->rows = rows;
+	b->rows = shared->rows = rows;
 	shared->max_norm = (float) sqrt(b->max_norm2);
-	if (rows == 0 || rows >= ANN_LEAF)
+	if (rows == 0)
 		return;
-	size = shared_size(b->info, (uint32) rows);
-	if (size > (Size) maintenance_work_mem * 1024 || !ann_team_has_memory(b->team, size))
-		return;
-	shared->in_memory = true;
-	shared->rows = (uint32) rows;
-	ann_team_make_memory(b->team, size);
+	size = rows < ANN_LEAF ? shared_size(b->info, (uint32) rows) : SIZE_MAX;
+	shared->course = COURSE_FILES;
+	if (size > budget)
+		tell_of_files(b, budget / (shared_size(b->info, USUAL_ROWS) / USUAL_ROWS));
+	else if (!ann_team_has_memory(size))
+		tell_of_shared_memory(b, size);
+	else
+	{
+		shared->course = COURSE_MEMORY;
+		ann_team_make_memory(b->team, size);
+	}
 }
 
 /* The number of the first row of a member, in the order of members. */
@@ -784,7 +828,7 @@ load_rows(Build *b)
 
 	if (!ann_team_leads(b->team))
 		ann_team_attach_memory(b->team);
-	b->arena = ann_arena_share(b->info, b->team, shared->rows);
+	b->arena = ann_arena_share(b->info, b->team, (uint32) shared->rows);
 	rewind_tids(&b->tids);
 	for (uint32 i = 0; i < n; i++)
 		read_tids(&b->tids, &b->arena->refs[first + i], 1);
@@ -808,46 +852,24 @@ load_rows(Build *b)
 	b->spool = NULL;
 }
 
-/* The leader goes on alone, with the rows of all. */
+/* Each member gets an arena of his own for what he makes of files. */
 static void
-take_rows(Build *b)
+share_memory(Build *b)
 {
-	AnnTeam    *team = b->team;
-	const BuildShared *shared = team->state;
-	BufFile    *own = b->spool;
+	Size		budget = (Size) maintenance_work_mem * 1024 / b->team->members;
 
 	close_tids(&b->tids);
-	b->team = ann_team_alone(b->heap, b->index);
-	b->spool = NULL;
-	if (b->info->centre != NULL)
-	{
-		/* it is the team's, which ends */
-		float	   *centre = palloc(sizeof(float) * b->meta.dim);
-
-		memcpy(centre, b->info->centre, sizeof(float) * b->meta.dim);
-		b->info->centre = centre;
-	}
-	b->arena = ann_arena_make(b->info, (Size) maintenance_work_mem * 1024,
+	b->arena = ann_arena_make(b->info, budget,
 							  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
-	for (int i = 0; i < team->members; i++)
-	{
-		BufFile    *file = NULL;
+}
 
-		if (shared->found[i].rows > 0)
-			file = ann_team_open_file(team, "rows", i);
-		for (uint64 row = 0; row < shared->found[i].rows; row++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (ann_arena_is_full(b->arena))
-				spill_arena(b);
-			ann_arena_load(b->arena, file);
-		}
-		if (file != NULL)
-			BufFileClose(file);
-	}
-	if (own != NULL)
-		BufFileClose(own);
-	ann_team_end(team);
+/* There is nothing to share. */
+static void
+dismiss_team(Build *b)
+{
+	close_tids(&b->tids);
+	ann_team_end(b->team);
+	b->team = ann_team_alone(b->heap, b->index);
 }
 
 /* ---- Writing ------------------------------------------------------------ */
@@ -856,10 +878,17 @@ take_rows(Build *b)
 static void
 make_chunk(Build *b, AnnBulk *bulk, AnnTidWriter *tids, AnnChunk *chunk)
 {
-	AnnRowSource source = {b->team, b->arena, b->spool, b->rows};
+	AnnRowSource source = {b->team, b->arena, b->in_files, b->spool, b->rows};
+	const BuildShared *shared = b->team->state;
+	double		rows = (double) b->rows;
 	uint64		elements = 0;
 
-	chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, (double) b->rows));
+	if (shared != NULL)
+	{
+		rows = (double) shared->rows;
+		source.rows = shared->found[b->team->number].rows;
+	}
+	chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, rows));
 	chunk->roots = (ann_is_graph(b->info) ? ann_link_chunk : ann_grow_chunk)
 		(b->index, b->info, bulk, tids, 0, &source, chunk->leaf_capacity, &elements);
 	chunk->max_norm = b->info->max_norm;
@@ -893,7 +922,7 @@ write_index(Build *b)
 	ann_team_end(b->team);
 	write_head(bulk, &b->meta, &chunk);
 	ann_bulk_end(bulk);
-	if (b->spool != NULL && ann_is_graph(b->info))
+	if (b->in_files && ann_is_graph(b->info))
 		ann_graph_connect(b->index, b->heap, b->info, &chunk);
 }
 
@@ -925,7 +954,8 @@ finish_rows(Build *b)
 		return;
 	if (b->meta.metric == ANN_METRIC_IP)
 		b->info->max_norm = (float) sqrt(b->max_norm2);
-	if (b->spool != NULL)
+	b->in_files = b->spool != NULL;
+	if (b->in_files)
 		spill_arena(b);
 	else
 		ann_arena_augment(b->arena, 0, b->arena->count);
@@ -943,12 +973,13 @@ share_rows(Build *b, IndexBuildResult *result)
 	if (ann_team_leads(b->team))
 		sum_up(b, result);
 	ann_team_wait(b->team);
-	if (!shared->in_memory)
-		return;
 	if (b->meta.metric == ANN_METRIC_IP)
 		b->info->max_norm = shared->max_norm;
-	b->rows = shared->rows;
-	load_rows(b);
+	b->in_files = shared->course == COURSE_FILES;
+	if (shared->course == COURSE_MEMORY)
+		load_rows(b);
+	else if (shared->course == COURSE_FILES)
+		share_memory(b);
 }
 
 static Build *
@@ -990,12 +1021,12 @@ ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 	if (!ann_team_is_alone(b->team))
 	{
 		share_rows(b, result);
-		if (b->arena == NULL)
-			take_rows(b);
+		if (b->rows == 0)
+			dismiss_team(b);
 	}
 	if (ann_team_is_alone(b->team))
 		finish_rows(b);
-	ann_team_phase(b->team, b->spool ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
+	ann_team_phase(b->team, b->in_files ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
 	write_index(b);
 	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
@@ -1017,9 +1048,6 @@ ann_build_member(AnnTeam *team, bool concurrent)
 	share_rows(b, &result);
 	if (b->arena != NULL)
 		help_write(b);
-	close_tids(&b->tids);
-	if (b->spool != NULL)
-		BufFileClose(b->spool);
 }
 
 /* The init fork of an unlogged index. */

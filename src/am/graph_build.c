@@ -164,7 +164,7 @@ ann_link_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWriter
 	GraphShared *shared;
 	BlockNumber roots = InvalidBlockNumber;
 
-	if (source->file != NULL)
+	if (source->in_files)
 		return ann_spool_chunk(index, info, bulk, tids, chunk, source, leaf_capacity, elements);
 
 	shared = ann_team_array(team, sizeof(GraphShared));

@@ -18,6 +18,9 @@
  * records, 6 bytes a row.  Until there are places, AnnElementRef has the number of a
  * row: see number_ref.
  *
+ * The leader of a team divides; then members take parts, in each of the other steps.
+ * What one step leaves to the next is in files of the team, most of them a part's.
+ *
  * What has lost its last link in the second choice is not noticed here: see
  * ann_graph_connect.
  */
@@ -75,25 +78,47 @@
 
 #define NO_PART PG_UINT32_MAX
 
+/*
+ * Files of the team: what the leader says of the parts; all rows, in the order of their
+ * numbers.  Of a part: its border rows, each behind its level; entries, their number
+ * first; links from each member; the links that were chosen, in the order of their
+ * owners; places of the records, behind a PlacesHead.  Of a member: the sizes of its
+ * files of links; the rows of entries.
+ */
+#define PARTS_FILE "parts"
+#define ROWS_FILE "all_rows"
+#define BORDER_FILE "border.%u"
+#define ENTRIES_FILE "entries.%u"
+#define LINKS_FILE "links.%u.%d"
+#define CHOSEN_FILE "chosen.%u"
+#define PLACES_FILE "places.%u"
+#define SIZES_FILE "sizes.%d"
+#define ENTRY_ROWS_FILE "entry_rows.%d"
+
 /* Rows in a file. */
 typedef struct RowFile
 {
 	BufFile    *file;			/* NULL: none yet */
 	uint64		rows;
 	bool		raw;			/* not augmented yet (ann_arena_augment) */
+	const struct RowFile *next; /* more of the same rows */
 } RowFile;
 
 typedef struct Part
 {
 	uint32		first;			/* number of the first row */
 	uint32		rows;
-	RowFile		border;
-	uint32		levels[LEVELS]; /* border rows that were offered, by level */
+	uint32		border_rows;	/* in its file */
 	uint32		below;			/* of these below the top level: there is room */
 	uint32		top;			/* the highest level that there is room for */
-	BufFile    *links;
-	Size		link_bytes;		/* in that file */
 } Part;
+
+/* While borders are found */
+typedef struct BorderFile
+{
+	BufFile    *file;			/* NULL: none yet */
+	uint32		levels[LEVELS]; /* rows that were offered, by level */
+} BorderFile;
 
 /* What is in a file of links: 'count' links follow, of s->link_size bytes. */
 typedef struct LinkHead
@@ -101,6 +126,12 @@ typedef struct LinkHead
 	uint32		owner;
 	uint32		count;
 } LinkHead;
+
+/* The records of a part begin on a page, and take so many. */
+typedef struct PlacesHead
+{
+	BlockNumber pages;
+} PlacesHead;
 
 /* The link to a row: its code follows. */
 typedef struct SpoolLink
@@ -130,13 +161,12 @@ typedef struct Spool
 	Part	   *parts;
 	uint32		num_parts;
 	uint32		part_room;
+	BorderFile *borders;		/* of the parts */
 	BufFile    *rows;			/* in the order of their numbers */
 	uint32		num_rows;
-	uint8	   *is_entry;		/* a bit for each */
-	uint32		num_entries;
 
 	/* Known when all links have been chosen */
-	BufFile    *links;			/* in the order of their owners */
+	BlockNumber *blocks;		/* where the records of each part begin, and the end */
 	AnnElementRef *places;		/* of the rows */
 
 	/* Rows that were read last, with their norms */
@@ -202,14 +232,36 @@ save_row(Spool *s, uint32 row, RowFile *to)
 	to->rows++;
 }
 
+static uint64
+count_rows(const RowFile *from)
+{
+	uint64		rows = 0;
+
+	for (; from != NULL; from = from->next)
+		rows += from->rows;
+	return rows;
+}
+
+/* Replace the rows of the arena by a sample. */
+static void
+load_sample(Spool *s, const RowFile *from, uint32 wanted, uint64 seed)
+{
+	double		share = (double) wanted / (double) count_rows(from);
+
+	s->arena->count = 0;
+	for (; from != NULL; from = from->next)
+		ann_arena_load_sample(s->arena, from->file, from->rows,
+							  from->next == NULL ? wanted - s->arena->count
+							  : (uint32) (share * from->rows), seed);
+}
+
 /* Scales are in units of a usual one, from now on. */
 static void
 find_unit(Spool *s, const RowFile *from)
 {
 	AnnTreeRows rows;
 
-	ann_arena_load_sample(s->arena, from->file, from->rows,
-						  Min(ANN_UNIT_SAMPLE, s->arena->max_rows - 1), s->options.seed);
+	load_sample(s, from, Min(ANN_UNIT_SAMPLE, s->arena->max_rows - 1), s->options.seed);
 	rows = arena_rows(s, from);
 	s->unit = ann_graph_unit(&rows);
 }
@@ -236,12 +288,11 @@ add_leader(Spool *s, const int8 *row, float scale, float norm2, uint32 part)
 static uint32
 choose_leaders(Spool *s, const RowFile *from)
 {
-	uint64		parts = from->rows / s->part_rows + 1;
+	uint64		parts = count_rows(from) / s->part_rows + 1;
 	uint32		n = (uint32) Min(parts * s->leaders_per_part, MAX_SPOOL_LEADERS);
 	int			dim = s->info->tree_dim;
 
-	ann_arena_load_sample(s->arena, from->file, from->rows, n,
-						  s->options.seed + s->leaders.n);
+	load_sample(s, from, n, s->options.seed + s->leaders.n);
 	finish_batch(s, from);
 	for (uint32 i = 0; i < s->arena->count; i++)
 	{
@@ -265,9 +316,9 @@ some_leaders(const Spool *s, uint32 first, uint32 n)
 
 /* ---- dividing ---- */
 
-/* Send each row of a file, which is closed, to the file of its nearest leader. */
+/* Send each row of files, which are closed, to the file of its nearest leader. */
 static RowFile *
-route_rows(Spool *s, RowFile *from, uint32 first, uint32 n)
+route_rows(Spool *s, const RowFile *from, uint32 first, uint32 n)
 {
 	RowFile    *files = palloc0(sizeof(RowFile) * n);
 	AnnTile		leaders = some_leaders(s, first, n);
@@ -276,16 +327,19 @@ route_rows(Spool *s, RowFile *from, uint32 first, uint32 n)
 
 	for (uint32 i = 0; i < BATCH; i++)
 		numbers[i] = i;
-	ann_file_rewind(from->file);
-	for (uint64 at = 0; at < from->rows; at += BATCH)
+	for (; from != NULL; from = from->next)
 	{
-		load_batch(s, from, (uint32) Min(from->rows - at, BATCH));
-		ann_leaders_route(&leaders, &s->batch, numbers, s->arena->count, 1, &s->options,
-						  nearest);
-		for (uint32 i = 0; i < s->arena->count; i++)
-			save_row(s, i, &files[nearest[i]]);
+		ann_file_rewind(from->file);
+		for (uint64 at = 0; at < from->rows; at += BATCH)
+		{
+			load_batch(s, from, (uint32) Min(from->rows - at, BATCH));
+			ann_leaders_route(&leaders, &s->batch, numbers, s->arena->count, 1, &s->options,
+							  nearest);
+			for (uint32 i = 0; i < s->arena->count; i++)
+				save_row(s, i, &files[nearest[i]]);
+		}
+		BufFileClose(from->file);
 	}
-	BufFileClose(from->file);
 	return files;
 }
 
@@ -431,10 +485,11 @@ cut_rows(Spool *s, RowFile *from, uint32 leader)
 	BufFileClose(from->file);
 }
 
-/* Divide the rows of a file, which is closed, into parts. */
+/* Divide the rows of files, which are closed, into parts. */
 static void
-divide(Spool *s, RowFile *from)
+divide(Spool *s, const RowFile *from)
 {
+	uint64		all = count_rows(from);
 	uint32		first = s->leaders.n;
 	uint32		n = choose_leaders(s, from);
 	RowFile    *files = route_rows(s, from, first, n);
@@ -445,7 +500,7 @@ divide(Spool *s, RowFile *from)
 	{
 		if (files[i].rows <= s->part_rows)
 			continue;
-		if (files[i].rows > from->rows / 100 * MAX_SHARE)
+		if (files[i].rows > all / 100 * MAX_SHARE)
 			cut_rows(s, &files[i], first + i);
 		else
 			divide(s, &files[i]);
@@ -532,22 +587,25 @@ border_level(float other, float own)
  * will be room for are refused.
  */
 static void
-offer_row(Spool *s, uint32 row, Part *part, uint32 level)
+offer_row(Spool *s, uint32 row, uint32 number, uint32 level)
 {
+	Part	   *part = &s->parts[number];
+	BorderFile *border = &s->borders[number];
 	uint32		room = s->arena->max_rows - part->rows;
 
 	if (level > part->top)
 		return;
-	part->levels[level]++;
+	border->levels[level]++;
 	part->below += level < part->top;
 	while (part->top > 0 && part->below >= room)
-		part->below -= part->levels[--part->top];
+		part->below -= border->levels[--part->top];
 	if (level > part->top)
 		return;
-	if (part->border.file == NULL)
-		part->border.file = BufFileCreateTemp(false);
-	BufFileWrite(part->border.file, &level, sizeof(level));
-	save_row(s, row, &part->border);
+	if (border->file == NULL)
+		border->file = ann_team_create_file(s->team, BORDER_FILE, number);
+	BufFileWrite(border->file, &level, sizeof(level));
+	ann_arena_save(s->arena, row, border->file);
+	part->border_rows++;
 }
 
 /*
@@ -590,8 +648,7 @@ offer_rows(Spool *s, uint32 first, Border *border)
 		float		other;
 		uint32		leader = find_nearest(border->d, border->near.n, i, &other);
 
-		offer_row(s, first + i, &s->parts[border->near_part[leader]],
-				  border_level(other, own[i]));
+		offer_row(s, first + i, border->near_part[leader], border_level(other, own[i]));
 	}
 }
 
@@ -603,8 +660,10 @@ find_borders(Spool *s)
 	uint32		n = s->leaders.n;
 	char	   *own = palloc(ann_tile_size(n));
 	char	   *near = palloc(ann_tile_size(NEAR_LEADERS));
-	RowFile		rows = {s->rows, s->num_rows, false};
+	RowFile		rows = {s->rows, s->num_rows, false, NULL};
 
+	s->borders = palloc_extended(sizeof(BorderFile) * (Size) s->num_parts,
+								 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	ann_tile_init(&border->own, n, own);
 	ann_tile_init(&border->near, NEAR_LEADERS, near);
 	border->candidates = palloc(sizeof(uint64) * n);
@@ -620,6 +679,12 @@ find_borders(Spool *s)
 				offer_rows(s, i, border);
 		}
 	}
+	for (uint32 p = 0; p < s->num_parts; p++)
+	{
+		if (s->borders[p].file != NULL)
+			ann_team_close_file(s->team, s->borders[p].file);
+	}
+	pfree(s->borders);
 	pfree(border->d);
 	pfree(border->candidates);
 	pfree(near);
@@ -627,41 +692,72 @@ find_borders(Spool *s)
 	pfree(border);
 }
 
+/* ---- what the leader says of the parts ---- */
+
+static void
+write_parts(Spool *s)
+{
+	BufFile    *file = ann_team_create_file(s->team, PARTS_FILE);
+
+	BufFileWrite(file, &s->unit, sizeof(s->unit));
+	BufFileWrite(file, &s->num_rows, sizeof(s->num_rows));
+	BufFileWrite(file, &s->num_parts, sizeof(s->num_parts));
+	BufFileWrite(file, s->parts, sizeof(Part) * (Size) s->num_parts);
+	ann_team_close_file(s->team, file);
+}
+
+static void
+read_parts(Spool *s)
+{
+	BufFile    *file = ann_team_open_file(s->team, PARTS_FILE);
+
+	BufFileReadExact(file, &s->unit, sizeof(s->unit));
+	BufFileReadExact(file, &s->num_rows, sizeof(s->num_rows));
+	BufFileReadExact(file, &s->num_parts, sizeof(s->num_parts));
+	s->parts = palloc_extended(sizeof(Part) * (Size) s->num_parts, MCXT_ALLOC_HUGE);
+	BufFileReadExact(file, s->parts, sizeof(Part) * (Size) s->num_parts);
+	ann_team_close_file(s->team, file);
+}
+
 /* ---- the graphs of the parts ---- */
 
 /* The rows of a part, and those on its border, to the arena. */
 static void
-load_part(Spool *s, Part *part)
+load_part(Spool *s, uint32 number)
 {
+	const Part *part = &s->parts[number];
 	AnnArena   *arena = s->arena;
 	uint32		spare = arena->max_rows - part->rows - part->below;
+	BufFile    *border;
 
 	arena->count = 0;
+	ann_arena_seek(arena, s->rows, part->first);
 	for (uint32 i = 0; i < part->rows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ann_arena_load(arena, s->rows);
 	}
-	if (part->border.file == NULL)
+	if (part->border_rows == 0)
 		return;
-	ann_file_rewind(part->border.file);
-	for (uint64 i = 0; i < part->border.rows && !ann_arena_is_full(arena); i++)
+	border = ann_team_open_file(s->team, BORDER_FILE, number);
+	for (uint32 i = 0; i < part->border_rows && !ann_arena_is_full(arena); i++)
 	{
 		uint32		level;
 
 		CHECK_FOR_INTERRUPTS();
-		BufFileReadExact(part->border.file, &level, sizeof(level));
-		ann_arena_load(arena, part->border.file);
+		BufFileReadExact(border, &level, sizeof(level));
+		ann_arena_load(arena, border);
 		if (level > part->top || (level == part->top && spare == 0))
 			arena->count--;
 		else if (level == part->top)
 			spare--;
 	}
-	BufFileClose(part->border.file);
+	ann_team_close_file(s->team, border);
+	ann_team_delete_file(s->team, BORDER_FILE, number);
 }
 
-/* The part that a row is at home in. */
-static Part *
+/* The number of the part that a row is at home in. */
+static uint32
 find_home(const Spool *s, uint32 number)
 {
 	uint32		low = 0;
@@ -676,7 +772,7 @@ find_home(const Spool *s, uint32 number)
 		else
 			high = middle;
 	}
-	return &s->parts[low];
+	return low;
 }
 
 static bool
@@ -685,93 +781,141 @@ is_home(const Part *part, uint32 number)
 	return number - part->first < part->rows;
 }
 
+/* The links that a member has found, by the parts that their owners are at home in. */
+typedef struct LinkFiles
+{
+	BufFile   **files;			/* NULL: none yet */
+	uint64	   *sizes;
+
+	/* Scratch */
+	AnnRowLinks links;
+	char	   *buffer;			/* for those of a row */
+} LinkFiles;
+
 /*
- * The links of a row to its file; 'buffer' has room for them.  Rows that share the
- * owner's home meet there, and need not be told of here.
+ * The links of a row to its file.  Rows that share the owner's home meet there, and
+ * need not be told of here.
  */
 static void
-spool_links(Spool *s, const AnnGraphMaker *maker, const Part *at, uint32 row,
-			AnnRowLinks *links, char *buffer)
+spool_links(Spool *s, const AnnGraphMaker *maker, uint32 at, uint32 row, LinkFiles *to)
 {
 	const AnnElementRef *refs = s->arena->refs;
 	const uint32 *neighbours = ann_graph_links(&maker->graph, row);
-	LinkHead   *head = (LinkHead *) buffer;
-	Part	   *home = find_home(s, ref_number(refs[row]));
+	LinkHead   *head = (LinkHead *) to->buffer;
+	uint32		home = find_home(s, ref_number(refs[row]));
 	Size		bytes = sizeof(LinkHead);
 
 	head->owner = ref_number(refs[row]);
 	head->count = 0;
-	ann_row_links_begin(links, row);
+	ann_row_links_begin(&to->links, row);
 	for (int i = 0; i < maker->graph.degrees[row]; i++)
 	{
-		SpoolLink  *to = (SpoolLink *) (buffer + bytes);
+		SpoolLink  *out = (SpoolLink *) (to->buffer + bytes);
 		AnnLink		link;
 
-		to->number = ref_number(refs[neighbours[i]]);
-		if (home != at && is_home(home, to->number))
+		out->number = ref_number(refs[neighbours[i]]);
+		if (home != at && is_home(&s->parts[home], out->number))
 			continue;
-		ann_row_links_make(links, neighbours[i], &link);
-		to->a = link.factors.a;
-		to->f = link.factors.f;
-		memcpy(to + 1, link.code, s->info->link_bytes);
+		ann_row_links_make(&to->links, neighbours[i], &link);
+		out->a = link.factors.a;
+		out->f = link.factors.f;
+		memcpy(out + 1, link.code, s->info->link_bytes);
 		head->count++;
 		bytes += s->link_size;
 	}
 	if (head->count == 0)
 		return;
-	if (home->links == NULL)
-		home->links = BufFileCreateTemp(false);
-	BufFileWrite(home->links, buffer, bytes);
-	home->link_bytes += bytes;
+	if (to->files[home] == NULL)
+		to->files[home] = ann_team_create_file(s->team, LINKS_FILE, home, s->team->number);
+	BufFileWrite(to->files[home], to->buffer, bytes);
+	to->sizes[home] += bytes;
 }
 
-/* The entries among a part's own rows. */
-static void
-note_entries(Spool *s, const AnnGraphMaker *maker, const Part *part)
+/* Write which of a part's own rows are entries; returns how many. */
+static uint32
+write_entries(Spool *s, const AnnGraphMaker *maker, uint32 part)
 {
-	for (uint32 i = 0; i < maker->entries.count; i++)
-	{
-		uint32		number = ref_number(s->arena->refs[maker->entries.nodes[i]]);
-		uint8		bit = (uint8) (1 << number % 8);
+	BufFile    *file = ann_team_create_file(s->team, ENTRIES_FILE, part);
+	uint32		count = 0;
 
-		if (!is_home(part, number) || (s->is_entry[number / 8] & bit) != 0)
-			continue;
-		s->is_entry[number / 8] |= bit;
-		s->num_entries++;
+	for (int pass = 0; pass < 2; pass++)
+	{
+		if (pass == 1)
+			BufFileWrite(file, &count, sizeof(count));
+		for (uint32 i = 0; i < maker->entries.count; i++)
+		{
+			uint32		number = ref_number(s->arena->refs[maker->entries.nodes[i]]);
+
+			if (!is_home(&s->parts[part], number))
+				continue;
+			if (pass == 0)
+				count++;
+			else
+				BufFileWrite(file, &number, sizeof(number));
+		}
 	}
+	ann_team_close_file(s->team, file);
+	return count;
 }
 
-/* Build the graphs of all parts. */
+static void
+init_link_files(Spool *s, LinkFiles *to)
+{
+	to->files = palloc0(sizeof(BufFile *) * s->num_parts);
+	to->sizes = palloc0(sizeof(uint64) * s->num_parts);
+	to->buffer = palloc(sizeof(LinkHead) + s->link_size * s->options.degree);
+	ann_row_links_init(&to->links, s->arena);
+}
+
+/* Others may read them. */
+static void
+close_link_files(Spool *s, LinkFiles *to)
+{
+	BufFile    *file = ann_team_create_file(s->team, SIZES_FILE, s->team->number);
+
+	BufFileWrite(file, to->sizes, sizeof(uint64) * (Size) s->num_parts);
+	ann_team_close_file(s->team, file);
+	for (uint32 i = 0; i < s->num_parts; i++)
+	{
+		if (to->files[i] != NULL)
+			ann_team_close_file(s->team, to->files[i]);
+	}
+	pfree(to->buffer);
+	pfree(to->sizes);
+	pfree(to->files);
+}
+
+/* Build the graphs of the parts that this member takes. */
 static void
 link_parts(Spool *s)
 {
+	AnnTeam    *alone = ann_team_within(s->team);
 	AnnGraphMaker maker;
-	AnnRowLinks links;
-	char	   *buffer = palloc(sizeof(LinkHead) + s->link_size * s->options.degree);
+	LinkFiles	to;
+	uint32		entries = 0;
+	uint64		part;
+	uint64		n;
 
-	ann_graph_maker_init(&maker, s->team, s->arena);
-	ann_row_links_init(&links, s->arena);
-	ann_file_rewind(s->rows);
-	for (uint32 p = 0; p < s->num_parts; p++)
+	ann_graph_maker_init(&maker, alone, s->arena);
+	init_link_files(s, &to);
+	while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
 	{
-		Part	   *part = &s->parts[p];
-
-		load_part(s, part);
-		ann_team_report_from(s->team, part->first);
+		load_part(s, (uint32) part);
+		alone->share = (double) s->parts[part].rows / s->arena->count;
 		ann_graph_meet(&maker);
 		ann_graph_choose(&maker);
 		for (uint32 row = 0; row < s->arena->count; row++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			spool_links(s, &maker, part, row, &links, buffer);
+			spool_links(s, &maker, (uint32) part, row, &to);
 		}
-		note_entries(s, &maker, part);
+		entries += write_entries(s, &maker, (uint32) part);
 		ann_graph_forget(&maker);
 	}
-	if (s->num_entries == 0)
-		s->num_entries = s->is_entry[0] = 1;
+	close_link_files(s, &to);
+	ann_team_tell(s->team, entries);
 	MemoryContextDelete(maker.context);
-	pfree(buffer);
+	pfree(alone);
 }
 
 /* ---- the choice among the links of all parts ---- */
@@ -781,6 +925,8 @@ typedef struct LinkPool
 {
 	AnnRecordPlaces places;
 	AnnLinkSet *set;
+	BufFile    *chosen;			/* of the part */
+	uint64	   *sizes;			/* see read_sizes */
 	Size		pool_size;		/* that memory has room for */
 
 	/* Groups of links one behind the other, those of an owner chained */
@@ -816,25 +962,34 @@ read_group(Spool *s, LinkPool *g, BufFile *file)
 	return group;
 }
 
-/* Gather the links of n rows of a part, from number 'first' on. */
+/* Gather the links of n rows of a part, from number 'first' on, from all members. */
 static void
-gather_links(Spool *s, LinkPool *g, const Part *part, uint32 first, uint32 n)
+gather_links(Spool *s, LinkPool *g, uint32 part, uint32 first, uint32 n)
 {
 	g->used = 0;
 	memset(g->first, 0, sizeof(Size) * n);
-	ann_file_rewind(part->links);
-	for (Size at = 0; at < part->link_bytes;)
+	for (int i = 0; i < s->team->members; i++)
 	{
-		LinkGroup  *group = read_group(s, g, part->links);
-		uint32		owner = group->head.owner - first;
+		uint64		size = g->sizes[(Size) i * s->num_parts + part];
+		BufFile    *file;
 
-		CHECK_FOR_INTERRUPTS();
-		at += sizeof(LinkHead) + s->link_size * group->head.count;
-		if (owner >= n)
+		if (size == 0)
 			continue;
-		group->next = g->first[owner];
-		g->first[owner] = g->used + 1;
-		g->used += MAXALIGN(sizeof(LinkGroup) + s->link_size * group->head.count);
+		file = ann_team_open_file(s->team, LINKS_FILE, part, i);
+		for (uint64 at = 0; at < size;)
+		{
+			LinkGroup  *group = read_group(s, g, file);
+			uint32		owner = group->head.owner - first;
+
+			CHECK_FOR_INTERRUPTS();
+			at += sizeof(LinkHead) + s->link_size * group->head.count;
+			if (owner >= n)
+				continue;
+			group->next = g->first[owner];
+			g->first[owner] = g->used + 1;
+			g->used += MAXALIGN(sizeof(LinkGroup) + s->link_size * group->head.count);
+		}
+		ann_team_close_file(s->team, file);
 	}
 }
 
@@ -856,13 +1011,13 @@ add_group(Spool *s, AnnLinkSet *set, const LinkGroup *group)
 
 /* Write the links of the set that were chosen; returns how many. */
 static uint32
-write_chosen(Spool *s, const AnnLinkSet *set)
+write_chosen(Spool *s, BufFile *file, const AnnLinkSet *set)
 {
 	uint32		count = 0;
 
 	for (int i = 0; i < set->count; i++)
 		count += set->kept[i];
-	BufFileWrite(s->links, &count, sizeof(count));
+	BufFileWrite(file, &count, sizeof(count));
 	for (int i = 0; i < set->count; i++)
 	{
 		int			k = set->order[i];
@@ -870,8 +1025,8 @@ write_chosen(Spool *s, const AnnLinkSet *set)
 
 		if (!set->kept[k])
 			continue;
-		BufFileWrite(s->links, &link, sizeof(link));
-		BufFileWrite(s->links, ann_link_set_code(set, k), s->info->link_bytes);
+		BufFileWrite(file, &link, sizeof(link));
+		BufFileWrite(file, ann_link_set_code(set, k), s->info->link_bytes);
 	}
 	return count;
 }
@@ -888,9 +1043,9 @@ choose_links(Spool *s, LinkPool *g, Size first)
 
 	if (group == NULL || group->next == 0)
 	{
-		BufFileWrite(s->links, &count, sizeof(count));
+		BufFileWrite(g->chosen, &count, sizeof(count));
 		if (count > 0)
-			BufFileWrite(s->links, (void *) (group + 1), s->link_size * count);
+			BufFileWrite(g->chosen, (void *) (group + 1), s->link_size * count);
 		return count;
 	}
 	g->set->count = 0;
@@ -900,70 +1055,156 @@ choose_links(Spool *s, LinkPool *g, Size first)
 		add_group(s, g->set, group);
 	}
 	ann_link_set_choose(g->set, 0, s->info->max_links, (int) s->options.fill);
-	return write_chosen(s, g->set);
+	return write_chosen(s, g->chosen, g->set);
 }
 
-/* Choose the links of a part's rows, as many at a time as there is room for. */
+/* Write the places of a part's records, in blocks from 0 on. */
 static void
-gather_part(Spool *s, LinkPool *g, Part *part)
+write_places(Spool *s, uint32 part, const AnnElementRef *places, BlockNumber pages)
 {
-	uint32		slices = (uint32) (part->link_bytes / g->pool_size + 1);
-	uint32		rows = part->rows / slices + 1;
+	BufFile    *file = ann_team_create_file(s->team, PLACES_FILE, part);
+	PlacesHead	head = {pages};
 
-	g->first = palloc_extended(sizeof(Size) * (Size) rows, MCXT_ALLOC_HUGE);
-	for (uint32 at = 0; at < part->rows; at += rows)
+	BufFileWrite(file, &head, sizeof(head));
+	BufFileWrite(file, unconstify(AnnElementRef *, places),
+				 sizeof(AnnElementRef) * (Size) s->parts[part].rows);
+	ann_team_close_file(s->team, file);
+}
+
+/* Read them, in blocks from this one on; returns how many pages they are. */
+static BlockNumber
+read_places(Spool *s, uint32 part, BlockNumber first)
+{
+	AnnElementRef *places = s->places + s->parts[part].first;
+	uint32		n = s->parts[part].rows;
+	BufFile    *file = ann_team_open_file(s->team, PLACES_FILE, part);
+	PlacesHead	head;
+
+	BufFileReadExact(file, &head, sizeof(head));
+	BufFileReadExact(file, places, sizeof(AnnElementRef) * (Size) n);
+	for (uint32 i = 0; i < n; i++)
+		ItemPointerSetBlockNumber(&places[i], ItemPointerGetBlockNumber(&places[i]) + first);
+	ann_team_close_file(s->team, file);
+	return head.pages;
+}
+
+/*
+ * Choose the links of a part's rows, as many at a time as there is room for, and place
+ * the records.
+ */
+static void
+gather_part(Spool *s, LinkPool *g, uint32 number)
+{
+	const Part *part = &s->parts[number];
+	uint64		bytes = 0;
+	uint32		slice;
+	AnnElementRef *places = palloc_extended(sizeof(AnnElementRef) * (Size) part->rows, MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < s->team->members; i++)
+		bytes += g->sizes[(Size) i * s->num_parts + number];
+	slice = part->rows / (uint32) (bytes / g->pool_size + 1) + 1;
+	g->chosen = ann_team_create_file(s->team, CHOSEN_FILE, number);
+	g->first = palloc_extended(sizeof(Size) * (Size) slice, MCXT_ALLOC_HUGE);
+	ann_record_places_init(&g->places, s->info, 0);
+	for (uint32 at = 0; at < part->rows; at += slice)
 	{
-		uint32		n = Min(part->rows - at, rows);
+		uint32		n = Min(part->rows - at, slice);
 
-		if (part->links != NULL)
-			gather_links(s, g, part, part->first + at, n);
-		else
-			memset(g->first, 0, sizeof(Size) * n);
+		gather_links(s, g, number, part->first + at, n);
 		for (uint32 i = 0; i < n; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			s->places[part->first + at + i] =
-				ann_record_place(&g->places, (int) choose_links(s, g, g->first[i]));
+			places[at + i] = ann_record_place(&g->places, (int) choose_links(s, g, g->first[i]));
 		}
 	}
+	ann_team_close_file(s->team, g->chosen);
+	for (int i = 0; i < s->team->members; i++)
+	{
+		if (g->sizes[(Size) i * s->num_parts + number] > 0)
+			ann_team_delete_file(s->team, LINKS_FILE, number, i);
+	}
+	write_places(s, number, places, ann_record_places_end(&g->places));
 	pfree(g->first);
-	if (part->links != NULL)
-		BufFileClose(part->links);
+	pfree(places);
 }
 
-/* Choose the links of all rows, and place the records. */
+/* The sizes of all files of links: those of the first member first. */
+static uint64 *
+read_sizes(Spool *s)
+{
+	Size		n = s->num_parts;
+	uint64	   *sizes = palloc_extended(sizeof(uint64) * n * s->team->members, MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < s->team->members; i++)
+	{
+		BufFile    *file = ann_team_open_file(s->team, SIZES_FILE, i);
+
+		BufFileReadExact(file, sizes + n * i, sizeof(uint64) * n);
+		ann_team_close_file(s->team, file);
+	}
+	return sizes;
+}
+
+/* Choose the links of all rows of the parts that this member takes. */
 static void
-gather_parts(Spool *s, const AnnBulk *bulk, Size budget)
+gather_parts(Spool *s, Size budget)
 {
 	LinkPool	g = {0};
-	Size		places = sizeof(AnnElementRef) * (Size) s->num_rows;
+	uint64		part;
+	uint64		n;
 
-	s->links = BufFileCreateTemp(false);
-	s->places = palloc_extended(places, MCXT_ALLOC_HUGE);
-	ann_record_places_init(&g.places, s->info, ann_bulk_pages(bulk));
 	g.set = ann_link_set_make(s->info, PARTS_OF_ROW * (int) s->options.degree);
-	g.pool_size = budget > places + MIN_POOL ? budget - places : MIN_POOL;
+	g.sizes = read_sizes(s);
+	g.pool_size = Max(budget, MIN_POOL);
 	g.allocated = MIN_POOL / 8;
 	g.pool = palloc_extended(g.allocated, MCXT_ALLOC_HUGE);
-	for (uint32 p = 0; p < s->num_parts; p++)
+	while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
 	{
-		gather_part(s, &g, &s->parts[p]);
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-									 (int64) s->parts[p].first + s->parts[p].rows);
+		gather_part(s, &g, (uint32) part);
+		ann_team_report(s->team, s->parts[part].rows);
 	}
 	pfree(g.pool);
+	pfree(g.sizes);
 }
 
 /* ---- writing ---- */
 
+/*
+ * Where the records of all parts will be: those of a part begin on a page.  In a team,
+ * the leader extends the file by all of them; nobody else does meanwhile.
+ */
+static void
+place_parts(Spool *s, AnnBulk *bulk)
+{
+	bool		alone = ann_team_is_alone(s->team);
+	BlockNumber at = 0;
+
+	s->blocks = palloc(sizeof(BlockNumber) * (s->num_parts + 1));
+	if (ann_team_leads(s->team))
+		at = alone ? ann_bulk_pages(bulk) : ann_bulk_claim(bulk, 0);
+	ann_team_tell(s->team, at);
+	ann_team_wait(s->team);
+	at = (BlockNumber) ann_team_told(s->team, 0);
+	s->places = palloc_extended(sizeof(AnnElementRef) * (Size) s->num_rows, MCXT_ALLOC_HUGE);
+	for (uint32 p = 0; p < s->num_parts; p++)
+	{
+		s->blocks[p] = at;
+		at += read_places(s, p, at);
+	}
+	s->blocks[s->num_parts] = at;
+	if (ann_team_leads(s->team) && !alone)
+		ann_bulk_claim(bulk, at - s->blocks[0]);
+	ann_team_wait(s->team);
+}
+
 /* The record of the row in the arena, with the links that come next. */
 static void
-write_record(Spool *s, AnnRecordWriter *writer, AnnElementRef place, char *buffer)
+write_record(Spool *s, AnnRecordWriter *writer, AnnElementRef place, BufFile *chosen, char *buffer)
 {
 	uint32		count;
 
-	BufFileReadExact(s->links, &count, sizeof(count));
-	BufFileReadExact(s->links, buffer, s->link_size * count);
+	BufFileReadExact(chosen, &count, sizeof(count));
+	BufFileReadExact(chosen, buffer, s->link_size * count);
 	ann_record_begin(writer, place, ann_arena_element(s->arena, 0), s->arena->norms2[0],
 					 (int) count);
 	for (uint32 i = 0; i < count; i++)
@@ -977,38 +1218,113 @@ write_record(Spool *s, AnnRecordWriter *writer, AnnElementRef place, char *buffe
 	ann_record_end(writer);
 }
 
-/* Write all records; those of the entries go to a file as well. */
-static BufFile *
-write_records(Spool *s, AnnBulk *bulk, uint32 chunk)
+/* A bit for each row of a part: is it an entry?  Row 0 is, if there is none at all. */
+static uint8 *
+read_entries(Spool *s, uint32 number, bool any)
 {
-	AnnRecordWriter *writer = palloc(sizeof(AnnRecordWriter));
-	char	   *buffer = palloc(s->link_size * s->options.degree);
-	BufFile    *entries = BufFileCreateTemp(false);
+	const Part *part = &s->parts[number];
+	uint8	   *is_entry = palloc0(part->rows / 8 + 1);
+	BufFile    *file = ann_team_open_file(s->team, ENTRIES_FILE, number);
+	uint32		count;
 
-	ann_record_writer_init(writer, s->info, bulk, chunk);
-	ann_file_rewind(s->rows);
-	ann_file_rewind(s->links);
-	for (uint32 i = 0; i < s->num_rows; i++)
+	if (!any && part->first == 0)
+		is_entry[0] = 1;
+	BufFileReadExact(file, &count, sizeof(count));
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint32		entry;
+
+		BufFileReadExact(file, &entry, sizeof(entry));
+		is_entry[(entry - part->first) / 8] |= 1 << (entry - part->first) % 8;
+	}
+	ann_team_close_file(s->team, file);
+	return is_entry;
+}
+
+/* Write the records of a part; those of its entries go to a file as well. */
+static void
+write_part(Spool *s, AnnRecordWriter *writer, uint32 number, const uint8 *is_entry,
+		   RowFile *entries, char *buffer)
+{
+	const Part *part = &s->parts[number];
+	BufFile    *chosen = ann_team_open_file(s->team, CHOSEN_FILE, number);
+
+	ann_arena_seek(s->arena, s->rows, part->first);
+	for (uint32 i = 0; i < part->rows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		s->arena->count = 0;
 		ann_arena_load(s->arena, s->rows);
-		write_record(s, writer, s->places[i], buffer);
-		if ((s->is_entry[i / 8] & 1 << i % 8) == 0)
+		write_record(s, writer, s->places[part->first + i], chosen, buffer);
+		if ((is_entry[i / 8] & 1 << i % 8) == 0)
 			continue;
-		s->arena->refs[0] = s->places[i];
-		ann_arena_save(s->arena, 0, entries);
+		s->arena->refs[0] = s->places[part->first + i];
+		ann_arena_save(s->arena, 0, entries->file);
+		entries->rows++;
 	}
 	ann_record_writer_end(writer);
-	BufFileClose(s->rows);
-	BufFileClose(s->links);
-	return entries;
+	ann_team_close_file(s->team, chosen);
+	ann_team_delete_file(s->team, CHOSEN_FILE, number);
+}
+
+/* Write the records of the parts that this member takes; 'any': are there entries? */
+static void
+write_records(Spool *s, AnnBulk *bulk, uint32 chunk, bool any)
+{
+	AnnRecordWriter *writer = palloc(sizeof(AnnRecordWriter));
+	char	   *buffer = palloc(s->link_size * s->options.degree);
+	RowFile		entries = {ann_team_create_file(s->team, ENTRY_ROWS_FILE, s->team->number)};
+	uint64		part;
+	uint64		n;
+
+	ann_record_writer_init(writer, s->info, bulk, chunk);
+	while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
+	{
+		uint8	   *is_entry = read_entries(s, (uint32) part, any);
+
+		if (!ann_team_is_alone(s->team))
+			ann_bulk_go_to(bulk, s->blocks[part], s->blocks[part + 1] - s->blocks[part]);
+		write_part(s, writer, (uint32) part, is_entry, &entries, buffer);
+		pfree(is_entry);
+	}
+	ann_team_close_file(s->team, entries.file);
+	ann_team_tell(s->team, entries.rows);
+	ann_team_wait(s->team);
+	pfree(writer);
+	pfree(buffer);
+}
+
+/* The leader grows the tree of the entries of all members. */
+static BlockNumber
+grow_entries(Spool *s, Relation index, AnnBulk *bulk, uint32 chunk, uint32 leaf_capacity)
+{
+	BufFile    *all = BufFileCreateTemp(false);
+	uint64		rows = 0;
+
+	for (int i = 0; i < s->team->members; i++)
+	{
+		uint64		n = ann_team_told(s->team, i);
+		BufFile    *file = ann_team_open_file(s->team, ENTRY_ROWS_FILE, i);
+
+		for (uint64 row = 0; row < n; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			s->arena->count = 0;
+			ann_arena_load(s->arena, file);
+			ann_arena_save(s->arena, 0, all);
+		}
+		ann_team_close_file(s->team, file);
+		rows += n;
+	}
+	return ann_grow_entry_file(s->team, index, s->info, bulk, chunk, s->arena, all, rows,
+							   leaf_capacity);
 }
 
 /* ---- a chunk ---- */
 
 static void
-init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *source)
+init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *source,
+		   uint64 rows)
 {
 	AnnArena   *arena = source->arena;
 
@@ -1019,15 +1335,21 @@ init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *sou
 	s->arena = arena;
 	ann_graph_options(info, &s->options);
 	s->part_rows = (uint32) ((uint64) arena->max_rows * HOME_SHARE / 100);
-	if (source->rows / s->part_rows > MAX_PARTS)
+	if (rows / s->part_rows > MAX_PARTS)
 	{
 		/* more memory than there should be, rather than more files */
-		s->part_rows = (uint32) (source->rows / MAX_PARTS);
+		s->part_rows = (uint32) (rows / MAX_PARTS);
 		arena->max_rows = (uint32) ((uint64) s->part_rows * 100 / HOME_SHARE);
 	}
-	s->leaders_per_part = source->rows / s->part_rows > MANY_PARTS
+	s->leaders_per_part = rows / s->part_rows > MANY_PARTS
 		? FEW_LEADERS_PER_PART : LEADERS_PER_PART;
 	s->link_size = sizeof(SpoolLink) + info->link_bytes;
+}
+
+/* The leader divides all rows, whose files are closed. */
+static void
+divide_rows(Spool *s, const RowFile *all)
+{
 	s->leader_room = MAX_SPOOL_LEADERS;
 	s->leaders.row = palloc(sizeof(int8 *) * s->leader_room);
 	s->leaders.scale = palloc(sizeof(float) * s->leader_room);
@@ -1035,48 +1357,92 @@ init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *sou
 	s->leader_part = palloc(sizeof(uint32) * s->leader_room);
 	s->part_room = 16;
 	s->parts = palloc(sizeof(Part) * s->part_room);
-	s->rows = BufFileCreateTemp(false);
+	s->rows = ann_team_create_file(s->team, ROWS_FILE);
+	find_unit(s, all);
+	divide(s, all);
+	ann_tids_flush(s->tids);
+	find_borders(s);
+	ann_team_close_file(s->team, s->rows);
+	write_parts(s);
 }
 
-/* Divide all rows, whose file is closed. */
-static void
-divide_rows(Spool *s, AnnRowSource *source)
+/* The files of all members. */
+static const RowFile *
+all_rows(AnnRowSource *source)
 {
-	RowFile		all = {source->file, source->rows, true};
+	AnnTeam    *team = source->team;
+	RowFile    *all = NULL;
 
-	find_unit(s, &all);
-	divide(s, &all);
-	ann_tids_flush(s->tids);
-	s->is_entry = palloc_extended(s->num_rows / 8 + 1, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	find_borders(s);
+	for (int i = team->members - 1; i >= 0; i--)
+	{
+		RowFile    *next = all;
+		uint64		n = ann_team_told(team, i);
+
+		if (n == 0)
+			continue;
+		all = palloc(sizeof(RowFile));
+		all->file = i == team->number ? source->file : ann_team_open_file(team, ANN_ROWS_FILE, i);
+		all->rows = n;
+		all->raw = true;
+		all->next = next;
+	}
+	return all;
+}
+
+/* Divide all rows; each member knows of the parts afterwards. */
+static void
+divide_together(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *source)
+{
+	AnnTeam    *team = source->team;
+	uint64		rows = 0;
+
+	ann_team_tell(team, source->rows);
+	ann_team_wait(team);
+	for (int i = 0; i < team->members; i++)
+		rows += ann_team_told(team, i);
+	init_spool(s, info, tids, source, rows);
+	if (ann_team_leads(team))
+		divide_rows(s, all_rows(source));
+	else if (source->file != NULL)
+		BufFileClose(source->file);
+	ann_team_wait(team);
+	read_parts(s);
+	s->rows = ann_team_open_file(team, ROWS_FILE);
 }
 
 BlockNumber
 ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWriter *tids,
 				uint32 chunk, AnnRowSource *source, uint32 leaf_capacity, uint64 *elements)
 {
-	Size		budget = (Size) maintenance_work_mem * 1024;
+	AnnTeam    *team = source->team;
+	Size		budget = (Size) maintenance_work_mem * 1024 / team->members;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann spool",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	Spool		s;
-	BufFile    *entries;
-	BlockNumber roots;
+	uint64		entries = 0;
+	BlockNumber roots = InvalidBlockNumber;
 
-	init_spool(&s, info, tids, source);
-	divide_rows(&s, source);
-	ann_team_phase(s.team, ANN_PHASE_BUILD);
+	divide_together(&s, info, tids, source);
+	ann_team_phase(team, ANN_PHASE_BUILD);
 	link_parts(&s);
+	ann_team_wait(team);
+	for (int i = 0; i < team->members; i++)
+		entries += ann_team_told(team, i);
 	ann_arena_free(source->arena);
 	source->arena = NULL;
-	ann_team_phase(s.team, ANN_PHASE_LINK);
-	gather_parts(&s, bulk, budget);
-	ann_team_phase(s.team, ANN_PHASE_WRITE);
+	ann_team_phase(team, ANN_PHASE_LINK);
+	ann_team_report_from(team, 0);
+	gather_parts(&s, budget);
+	ann_team_wait(team);
+	ann_team_phase(team, ANN_PHASE_WRITE);
 	s.arena = ann_arena_make(info, budget, 0);
-	entries = write_records(&s, bulk, chunk);
+	place_parts(&s, bulk);
+	write_records(&s, bulk, chunk, entries > 0);
 	pfree(s.places);
-	roots = ann_grow_entry_file(s.team, index, info, bulk, chunk, s.arena, entries, s.num_entries,
-								leaf_capacity);
+	if (ann_team_leads(team))
+		roots = grow_entries(&s, index, bulk, chunk, leaf_capacity);
+	ann_team_close_file(team, s.rows);
 	*elements = s.num_rows;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -362,6 +362,7 @@ divide_part(Grower *g, const Part *part)
 	uint32		sample = (uint32) Min((uint64) g->arena->max_rows / 2,
 									  (uint64) parts * SAMPLE_PER_PART);
 
+	g->arena->count = 0;
 	ann_arena_load_sample(g->arena, part->file, part->rows, sample,
 						  g->info->meta.seed + part->rows);
 	finish_loading(g, part);
@@ -615,12 +616,8 @@ sort_shared(Grower *g, Parts *parts)
 	qsort_arg(parts->turn, parts->count, sizeof(uint16), compare_sizes, parts);
 }
 
-/* The file for the nodes of a part of the present tree. */
-static int
-file_number(const Grower *g, uint32 part)
-{
-	return g->number * MAX_PARTS + (int) part;
-}
+/* The file for the nodes of a part of a tree. */
+#define NODES_FILE "nodes.%d.%u"
 
 /* Build the parts that this member takes; the nodes go to files. */
 static void
@@ -632,29 +629,33 @@ build_shared(Grower *g, Parts *parts)
 	while (ann_team_take(g->team, parts->count, 1, &turn, &n))
 	{
 		uint32		part = parts->turn[turn];
-		BufFile    *file = ann_team_create_file(g->team, "nodes", file_number(g, part));
+		BufFile    *file = ann_team_create_file(g->team, NODES_FILE, g->number, part);
 
 		if (g->number == 0)
 			parts->size[part] = ann_arena_merge(g->arena, parts->first[part], parts->size[part]);
 		ann_tree_save(g->tree, grow_rows(g, parts->first[part], parts->size[part]), file);
-		BufFileClose(file);
+		ann_team_close_file(g->team, file);
 	}
 }
 
-/* The leader gathers the subtrees under the parent tree; returns the root. */
+/* The leader gathers the subtrees of all parts under the parent tree; returns the root. */
 static uint32
-gather_shared(Grower *g, const Parts *parts, const AnnSplitTree *parent)
+gather_parts(Grower *g, uint32 parts, const AnnSplitTree *parent)
 {
-	uint32		subtrees[MAX_PARTS];
+	uint32	   *subtrees = palloc(sizeof(uint32) * parts);
+	uint32		root;
 
-	for (uint32 i = 0; i < parts->count; i++)
+	for (uint32 i = 0; i < parts; i++)
 	{
-		BufFile    *file = ann_team_open_file(g->team, "nodes", file_number(g, i));
+		BufFile    *file = ann_team_open_file(g->team, NODES_FILE, g->number, i);
 
 		subtrees[i] = ann_tree_load(g->tree, file);
-		BufFileClose(file);
+		ann_team_close_file(g->team, file);
+		ann_team_delete_file(g->team, NODES_FILE, g->number, i);
 	}
-	return add_parent(g, parent, subtrees);
+	root = add_parent(g, parent, subtrees);
+	pfree(subtrees);
+	return root;
 }
 
 /* Only rows that are elements stay in the order; they are counted. */
@@ -690,7 +691,7 @@ grow_shared(Grower *g, Parts *parts, AnnSplitTree *parent)
 	ann_team_wait(g->team);
 	if (ann_team_leads(g->team))
 	{
-		root = gather_shared(g, parts, parent);
+		root = gather_parts(g, parts->count, parent);
 		keep_elements(g, parts);
 	}
 	return root;
@@ -719,6 +720,264 @@ grow_team_trees(Grower *g, AnnNodeRef *roots)
 	g->elements = parts->rows;
 }
 
+/* ---- rows in the files of a team ---- */
+
+/*
+ * Every member has a file of rows.  The leader grows the parent tree of a tree on a
+ * sample of all, each member sends its rows to files of the parts, its own ones, and
+ * whoever takes a part reads those of all members.
+ */
+
+/* Files of the team: of a tree; of a member; and of a part. */
+#define PARENT_FILE "parent.%d"
+#define COUNTS_FILE "counts.%d.%d"
+#define PART_FILE "part.%d.%d.%u"
+
+/* Of a member: elements that the first tree wrote. */
+#define WRITTEN_FILE "written.%d"
+
+/* The rows of a member that a tree is to be grown on. */
+static BufFile *
+open_rows(const Grower *g, int member)
+{
+	return g->number == 0 ? ann_team_open_file(g->team, ANN_ROWS_FILE, member)
+		: ann_team_open_file(g->team, WRITTEN_FILE, member);
+}
+
+/* The leader draws a sample of all rows, grows the parent on it, and writes that. */
+static void
+divide_files(Grower *g)
+{
+	AnnTeam    *team = g->team;
+	uint64		room = Max(g->arena->max_rows / 3 * 2, 1);
+	uint64		rows = 0;
+	uint32		parts;
+	uint32		sample;
+	AnnSplitTree *tree;
+	BufFile    *file;
+
+	for (int i = 0; i < team->members; i++)
+		rows += ann_team_told(team, i);
+	parts = (uint32) Min(Max(rows / room + 2, parts_wanted(team)), MAX_PARTS);
+	sample = (uint32) Min(Min((uint64) g->arena->max_rows / 2,
+							  (uint64) parts * SAMPLE_PER_SHARED_PART), rows);
+	g->arena->count = 0;
+	for (int i = 0; i < team->members; i++)
+	{
+		uint64		n = ann_team_told(team, i);
+
+		if (n == 0)
+			continue;
+		file = open_rows(g, i);
+		ann_arena_load_sample(g->arena, file, n, (uint32) (sample * n / rows),
+							  g->info->meta.seed + g->number + i);
+		ann_team_close_file(g->team, file);
+	}
+	if (g->number == 0)
+		ann_arena_augment(g->arena, 0, g->arena->count);
+	ann_arena_number(g->arena);
+	tree = grow_parent(g, g->arena->order, g->arena->count, parts);
+	file = ann_team_create_file(team, PARENT_FILE, g->number);
+	BufFileWrite(file, tree, ann_split_tree_size(tree->dim, tree->splits));
+	ann_team_close_file(g->team, file);
+	pfree(tree);
+}
+
+/* The parent tree that the leader has written. */
+static AnnSplitTree *
+read_parent(Grower *g)
+{
+	BufFile    *file = ann_team_open_file(g->team, PARENT_FILE, g->number);
+	AnnSplitTree head;
+	AnnSplitTree *tree;
+	Size		size;
+
+	BufFileReadExact(file, &head, sizeof(head));
+	size = ann_split_tree_size(head.dim, head.splits);
+	tree = palloc_extended(size, MCXT_ALLOC_HUGE);
+	*tree = head;
+	BufFileReadExact(file, (char *) tree + sizeof(head), size - sizeof(head));
+	ann_team_close_file(g->team, file);
+	return tree;
+}
+
+/* Send the rows of this member, whose file is closed, to its files of the parts. */
+static void
+route_files(Grower *g, Part *own, const AnnSplitTree *parent)
+{
+	Part	   *parts = palloc0(sizeof(Part) * parent->leaves);
+	AnnTeam    *team = g->team;
+	BufFile    *counts = ann_team_create_file(team, COUNTS_FILE, g->number, team->number);
+
+	if (own->rows > 0)
+		ann_file_rewind(own->file);
+	for (uint64 i = 0; i < own->rows; i++)
+	{
+		uint32		leaf;
+
+		load_single_row(g, own);
+		leaf = ann_split_tree_route(parent, g->arena->rows, g->arena->scales[0]);
+		if (parts[leaf].file == NULL)
+			parts[leaf].file = ann_team_create_file(team, PART_FILE, g->number, team->number, leaf);
+		ann_arena_save(g->arena, 0, parts[leaf].file);
+		parts[leaf].rows++;
+	}
+	for (uint32 i = 0; i < parent->leaves; i++)
+	{
+		BufFileWrite(counts, &parts[i].rows, sizeof(parts[i].rows));
+		if (parts[i].file != NULL)
+			ann_team_close_file(g->team, parts[i].file);
+	}
+	ann_team_close_file(g->team, counts);
+	if (own->file != NULL)
+	{
+		BufFileClose(own->file);
+		if (g->number == 0)
+			ann_team_delete_file(team, ANN_ROWS_FILE, team->number);
+	}
+	pfree(parts);
+}
+
+/* How many rows each member has in each part: those of part 0 first. */
+static uint64 *
+read_counts(Grower *g, uint32 parts)
+{
+	int			members = g->team->members;
+	uint64	   *counts = palloc(sizeof(uint64) * parts * members);
+
+	for (int i = 0; i < members; i++)
+	{
+		BufFile    *file = ann_team_open_file(g->team, COUNTS_FILE, g->number, i);
+
+		for (uint32 part = 0; part < parts; part++)
+			BufFileReadExact(file, &counts[part * members + i], sizeof(uint64));
+		ann_team_close_file(g->team, file);
+	}
+	return counts;
+}
+
+/* Read the rows of a part, of all members: into the arena, or to a file if that is given. */
+static void
+read_part(Grower *g, uint32 part, const uint64 *counts, BufFile *to)
+{
+	g->arena->count = 0;
+	for (int i = 0; i < g->team->members; i++)
+	{
+		BufFile    *file;
+
+		if (counts[i] == 0)
+			continue;
+		file = ann_team_open_file(g->team, PART_FILE, g->number, i, part);
+		for (uint64 row = 0; row < counts[i]; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			ann_arena_load(g->arena, file);
+			if (to == NULL)
+				continue;
+			ann_arena_save(g->arena, 0, to);
+			g->arena->count = 0;
+		}
+		ann_team_close_file(g->team, file);
+		ann_team_delete_file(g->team, PART_FILE, g->number, i, part);
+	}
+}
+
+/* Grow the subtree of a part, whose rows are as many as 'counts' says; returns its root. */
+static uint32
+build_part(Grower *g, uint32 part, const uint64 *counts)
+{
+	Part		all = {NULL, 0, false};
+
+	for (int i = 0; i < g->team->members; i++)
+		all.rows += counts[i];
+	if (all.rows > g->arena->max_rows)
+	{
+		all.file = BufFileCreateTemp(false);
+		read_part(g, part, counts, all.file);
+		return grow_part(g, &all);
+	}
+	read_part(g, part, counts, NULL);
+	return grow_rows(g, 0, choose_rows(g));
+}
+
+/* Build the parts that this member takes; the nodes go to files. */
+static void
+build_files(Grower *g, uint32 parts, const uint64 *counts)
+{
+	uint64		part;
+	uint64		n;
+
+	while (ann_team_take(g->team, parts, 1, &part, &n))
+	{
+		uint32		root = build_part(g, (uint32) part, counts + part * g->team->members);
+		BufFile    *file = ann_team_create_file(g->team, NODES_FILE, g->number, (uint32) part);
+
+		ann_tree_save(g->tree, root, file);
+		ann_team_close_file(g->team, file);
+	}
+}
+
+/* Grow a tree together; the leader returns its root. */
+static uint32
+grow_files(Grower *g, Part *own)
+{
+	AnnTeam    *team = g->team;
+	AnnSplitTree *parent;
+	uint64	   *counts;
+	uint32		root = 0;
+
+	ann_team_phase(team, ANN_PHASE_DIVIDE);
+	ann_team_tell(team, own->rows);
+	ann_team_wait(team);
+	if (ann_team_leads(team))
+		divide_files(g);
+	ann_team_wait(team);
+	parent = read_parent(g);
+	route_files(g, own, parent);
+	ann_team_wait(team);
+	ann_team_phase(team, ANN_PHASE_BUILD);
+	counts = read_counts(g, parent->leaves);
+	build_files(g, parent->leaves, counts);
+	finish_element_page(g);
+	ann_team_wait(team);
+	if (ann_team_leads(team))
+		root = gather_parts(g, parent->leaves, parent);
+	pfree(counts);
+	pfree(parent);
+	return root;
+}
+
+/* Grow all trees together; the leader gets the roots. */
+static void
+grow_team_files(Grower *g, AnnRowSource *source, AnnNodeRef *roots)
+{
+	AnnTeam    *team = g->team;
+	int			trees = (int) g->info->meta.trees;
+	Part		own = {source->file, source->rows, true};
+
+	for (g->number = 0; g->number < trees; g->number++)
+	{
+		uint32		root;
+
+		ann_team_report_from(team, 0);
+		if (g->number == 0 && trees > 1)
+			g->written = ann_team_create_file(team, WRITTEN_FILE, team->number);
+		root = grow_files(g, &own);
+		if (ann_team_leads(team))
+			roots[g->number] = ann_tree_end(g->tree, root);
+		if (g->number == 0 && trees > 1)
+			BufFileExportFileSet(g->written);
+		own.file = g->number + 1 < trees ? g->written : NULL;
+		own.rows = g->number + 1 < trees ? g->elements : 0;
+		own.raw = false;
+	}
+	ann_team_tell(team, g->elements);
+	ann_team_wait(team);
+	g->elements = 0;
+	for (int i = 0; i < team->members; i++)
+		g->elements += ann_team_told(team, i);
+}
+
 /* ---- all trees ---- */
 
 /* The first tree writes the elements; a file of rows is used up by it. */
@@ -727,7 +986,7 @@ grow_first(Grower *g, AnnRowSource *source)
 {
 	Part		part = {source->file, source->rows, true};
 
-	if (source->file == NULL)
+	if (!source->in_files)
 		return grow_rows(g, 0, choose_rows(g));
 	if (g->info->meta.trees > 1)
 		g->written = BufFileCreateTemp(false);
@@ -812,6 +1071,8 @@ ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 	g.tids = tids;
 	if (ann_team_is_alone(g.team))
 		grow_trees(&g, source, roots);
+	else if (source->in_files)
+		grow_team_files(&g, source, roots);
 	else
 		grow_team_trees(&g, roots);
 	*elements = g.elements;

@@ -12,16 +12,21 @@
 #include "store/tids.h"
 
 /*
- * Where the rows of a chunk are: in an arena, or all of them in a file.  What is in
- * an arena is worked on by the team; with files, it is a team of one.
+ * Where the rows of a chunk are: in an arena, or all of them in files.  A team shares
+ * the arena; or each member has an arena of its own, and some of the rows in a file
+ * that the others can open as well.
  */
 typedef struct AnnRowSource
 {
 	AnnTeam    *team;
 	AnnArena   *arena;
-	BufFile    *file;			/* NULL: they are in the arena */
-	uint64		rows;
+	bool		in_files;
+	BufFile    *file;			/* ours; NULL: no row */
+	uint64		rows;			/* in the file, or in the arena */
 } AnnRowSource;
+
+/* What a member's file is called. */
+#define ANN_ROWS_FILE "rows.%d"
 
 /*
  * Build all trees of a chunk and write them; returns the first page of its

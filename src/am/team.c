@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include <math.h>
 #include <sys/statvfs.h>
 
 #include "access/parallel.h"
@@ -31,6 +32,8 @@
 #include "storage/dsm_impl.h"
 #include "storage/sharedfileset.h"
 #include "tcop/tcopprot.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -67,7 +70,23 @@ struct AnnTeamShared
 
 	dsm_handle	memory;			/* set by the leader before a wait */
 	SharedFileSet files;
+	uint64		told[FLEXIBLE_ARRAY_MEMBER];	/* by each member */
 };
+
+static Size
+shared_size(const ParallelContext *context)
+{
+	return offsetof(AnnTeamShared, told) + sizeof(uint64) * (Size) (context->nworkers + 1);
+}
+
+/* Has the file system of shared memory room for more than so many bytes? */
+static bool
+has_room(Size size)
+{
+	struct statvfs fs;
+
+	return statvfs(SHM_DIRECTORY, &fs) == 0 && (uint64) fs.f_bavail * fs.f_frsize > size;
+}
 
 /* ---- Who ---------------------------------------------------------------- */
 
@@ -115,6 +134,122 @@ ann_team_alone(Relation heap, Relation index)
 	return team;
 }
 
+AnnTeam *
+ann_team_within(AnnTeam *team)
+{
+	AnnTeam    *within = ann_team_alone(team->heap, team->index);
+
+	within->other = team;
+	within->share = 1;
+	return within;
+}
+
+/* ---- Files -------------------------------------------------------------- */
+
+/* Set 'name' from a format and what follows it. */
+#define FORMAT_NAME(name, format) \
+	do { \
+		va_list		args; \
+		va_start(args, format); \
+		vsnprintf(name, sizeof(name), format, args); \
+		va_end(args); \
+	} while (0)
+
+/* A file of a team of one, which stays open. */
+typedef struct OwnFile
+{
+	char		name[NAMEDATALEN];
+	BufFile    *file;
+} OwnFile;
+
+static OwnFile *
+own_file(AnnTeam *team, const char *name, HASHACTION action)
+{
+	HASHCTL		control = {.keysize = NAMEDATALEN,.entrysize = sizeof(OwnFile),
+	.hcxt = GetMemoryChunkContext(team)};
+	OwnFile    *file;
+
+	if (team->files == NULL)
+		team->files = hash_create("files of an index build", 64, &control,
+								  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	file = hash_search(team->files, name, action, NULL);
+	if (file == NULL)
+		elog(ERROR, "an index build has no file \"%s\"", name);
+	return file;
+}
+
+static void
+close_own_files(AnnTeam *team)
+{
+	HASH_SEQ_STATUS status;
+	OwnFile    *file;
+
+	if (team->files == NULL)
+		return;
+	hash_seq_init(&status, team->files);
+	while ((file = hash_seq_search(&status)) != NULL)
+		BufFileClose(file->file);
+	hash_destroy(team->files);
+	team->files = NULL;
+}
+
+BufFile *
+ann_team_create_file(AnnTeam *team, const char *format,...)
+{
+	char		name[NAMEDATALEN];
+	MemoryContext old;
+	BufFile    *file;
+
+	FORMAT_NAME(name, format);
+	if (team->shared != NULL)
+		return BufFileCreateFileSet(&team->shared->files.fs, name);
+
+	/* it is to last as long as the team */
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(team));
+	file = own_file(team, name, HASH_ENTER)->file = BufFileCreateTemp(false);
+	MemoryContextSwitchTo(old);
+	return file;
+}
+
+BufFile *
+ann_team_open_file(AnnTeam *team, const char *format,...)
+{
+	char		name[NAMEDATALEN];
+	BufFile    *file;
+
+	FORMAT_NAME(name, format);
+	if (team->shared != NULL)
+		return BufFileOpenFileSet(&team->shared->files.fs, name, O_RDONLY, false);
+	file = own_file(team, name, HASH_FIND)->file;
+	if (BufFileSeek(file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not rewind temporary file of an index build")));
+	return file;
+}
+
+void
+ann_team_close_file(AnnTeam *team, BufFile *file)
+{
+	if (team->shared != NULL)
+		BufFileClose(file);
+}
+
+void
+ann_team_delete_file(AnnTeam *team, const char *format,...)
+{
+	char		name[NAMEDATALEN];
+
+	FORMAT_NAME(name, format);
+	if (team->shared != NULL)
+		BufFileDeleteFileSet(&team->shared->files.fs, name, false);
+	else
+	{
+		BufFileClose(own_file(team, name, HASH_FIND)->file);
+		hash_search(team->files, name, HASH_REMOVE, NULL);
+	}
+}
+
 /* ---- The leader begins and ends ----------------------------------------- */
 
 /* Put the parts into the segment. */
@@ -124,12 +259,12 @@ fill_segment(AnnTeam *team, bool concurrent, Snapshot snapshot, const void *stat
 {
 	ParallelContext *context = team->context;
 	shm_toc    *toc = context->toc;
-	AnnTeamShared *shared = shm_toc_allocate(toc, sizeof(AnnTeamShared));
+	AnnTeamShared *shared = shm_toc_allocate(toc, shared_size(context));
 	ParallelTableScanDesc scan = shm_toc_allocate(toc, scan_size);
 	Size		length = debug_query_string ? strlen(debug_query_string) : 0;
 	char	   *query = shm_toc_allocate(toc, length + 1);
 
-	memset(shared, 0, sizeof(AnnTeamShared));
+	memset(shared, 0, shared_size(context));
 	shared->heap = RelationGetRelid(team->heap);
 	shared->index = RelationGetRelid(team->index);
 	shared->concurrent = concurrent;
@@ -162,7 +297,7 @@ estimate_segment(ParallelContext *context, Size size, Size scan_size)
 {
 	shm_toc_estimator *e = &context->estimator;
 
-	shm_toc_estimate_chunk(e, sizeof(AnnTeamShared));
+	shm_toc_estimate_chunk(e, shared_size(context));
 	shm_toc_estimate_chunk(e, size);
 	shm_toc_estimate_chunk(e, scan_size);
 	shm_toc_estimate_chunk(e, debug_query_string ? strlen(debug_query_string) + 1 : 1);
@@ -188,7 +323,9 @@ ann_team_begin(Relation heap, Relation index, bool concurrent, int workers,
 	Snapshot	snapshot;
 	Size		scan_size;
 
-	if (workers == 0)
+	/* it would be an error to find no room for the small segment either */
+	if (workers == 0 ||
+		(dynamic_shared_memory_type == DSM_IMPL_POSIX && !has_room(SHM_RESERVE)))
 		return team;
 	EnterParallelMode();
 	team->context = CreateParallelContext("ann", "ann_build_worker", workers);
@@ -217,6 +354,9 @@ ann_team_begin(Relation heap, Relation index, bool concurrent, int workers,
 	BarrierInit(&team->shared->barrier, team->members);
 	pg_atomic_write_u32(&team->shared->members, (uint32) team->members);
 	ConditionVariableBroadcast(&team->shared->begun);
+	ereport(DEBUG1,
+			(errmsg_internal("index \"%s\" is built by %d processes",
+							 RelationGetRelationName(index), team->members)));
 	return team;
 }
 
@@ -227,7 +367,10 @@ ann_team_end(AnnTeam *team)
 	BufferUsage *buffers;
 
 	if (ann_team_is_alone(team))
+	{
+		close_own_files(team);
 		return;
+	}
 	WaitForParallelWorkersToFinish(team->context);
 	wal = shm_toc_lookup(team->context->toc, KEY_WAL_USAGE, false);
 	buffers = shm_toc_lookup(team->context->toc, KEY_BUFFER_USAGE, false);
@@ -319,6 +462,21 @@ ann_team_take(AnnTeam *team, uint64 total, uint64 size, uint64 *first, uint64 *n
 }
 
 void
+ann_team_tell(AnnTeam *team, uint64 number)
+{
+	if (team->shared != NULL)
+		team->shared->told[team->number] = number;
+	else
+		team->told = number;
+}
+
+uint64
+ann_team_told(const AnnTeam *team, int member)
+{
+	return team->shared != NULL ? team->shared->told[member] : team->told;
+}
+
+void
 ann_team_phase(AnnTeam *team, int phase)
 {
 	instr_time	now;
@@ -353,6 +511,14 @@ ann_team_report_from(AnnTeam *team, uint64 tuples)
 void
 ann_team_report(AnnTeam *team, uint64 tuples)
 {
+	if (team->other != NULL)
+	{
+		double		due = team->rest + tuples * team->share;
+
+		team->rest = due - floor(due);
+		ann_team_report(team->other, (uint64) floor(due));
+		return;
+	}
 	team->done += tuples;
 	if (team->shared != NULL)
 		team->done = pg_atomic_add_fetch_u64(&team->shared->done, (int64) tuples);
@@ -360,38 +526,12 @@ ann_team_report(AnnTeam *team, uint64 tuples)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) team->done);
 }
 
-/* ---- Files -------------------------------------------------------------- */
-
-BufFile *
-ann_team_create_file(AnnTeam *team, const char *name, int number)
-{
-	char		whole[MAXPGPATH];
-
-	if (ann_team_is_alone(team))
-		return BufFileCreateTemp(false);
-	snprintf(whole, sizeof(whole), "%s.%d", name, number);
-	return BufFileCreateFileSet(&team->shared->files.fs, whole);
-}
-
-BufFile *
-ann_team_open_file(AnnTeam *team, const char *name, int number)
-{
-	char		whole[MAXPGPATH];
-
-	snprintf(whole, sizeof(whole), "%s.%d", name, number);
-	return BufFileOpenFileSet(&team->shared->files.fs, whole, O_RDONLY, false);
-}
-
 /* ---- Memory ------------------------------------------------------------- */
 
 bool
-ann_team_has_memory(const AnnTeam *team, Size size)
+ann_team_has_memory(Size size)
 {
-	struct statvfs fs;
-
-	if (dynamic_shared_memory_type != DSM_IMPL_POSIX || statvfs(SHM_DIRECTORY, &fs) != 0)
-		return false;
-	return (uint64) fs.f_bavail * fs.f_frsize > (uint64) size + SHM_RESERVE;
+	return dynamic_shared_memory_type == DSM_IMPL_POSIX && has_room(size + SHM_RESERVE);
 }
 
 void

@@ -37,9 +37,18 @@ typedef struct AnnTeam
 	void	   *state;			/* of the owner, seen by all; NULL: a team of one */
 	TableScanDesc scan;			/* of the heap, of which each member reads a part */
 
+	/* Of a team of one within another one, to which it reports */
+	struct AnnTeam *other;		/* NULL: none */
+	double		share;			/* of its tuples that count there ... */
+	double		rest;			/* ... of which some is still to be reported */
+
+	/* Of a team of one */
+	HTAB	   *files;			/* by name; NULL: none yet */
+	uint64		told;
+	uint64		taken;			/* in the present step */
+	uint64		done;
+
 	/* Changing with each step */
-	uint64		taken;			/* in a team of one */
-	uint64		done;			/* the same */
 	uint32		step;
 
 	/* Changing with each phase */
@@ -63,10 +72,11 @@ extern int	ann_team_workers(Relation heap, Relation index, IndexInfo *indexInfo,
 extern AnnTeam *ann_team_begin(Relation heap, Relation index, bool concurrent,
 							   int workers, const void *state, Size size);
 
-/* A team of one. */
+/* A team of one; and one of a member, for a piece of work that nobody shares. */
 extern AnnTeam *ann_team_alone(Relation heap, Relation index);
+extern AnnTeam *ann_team_within(AnnTeam *team);
 
-/* The leader waits until all workers are done, and forgets the team. */
+/* The leader waits until all workers are done, and forgets the team and its files. */
 extern void ann_team_end(AnnTeam *team);
 
 static inline bool
@@ -97,18 +107,28 @@ extern bool ann_team_take(AnnTeam *team, uint64 total, uint64 size, uint64 *firs
  */
 extern void ann_team_phase(AnnTeam *team, int phase);
 
+/* Tell the others a number, which they can ask for after the next ann_team_wait. */
+extern void ann_team_tell(AnnTeam *team, uint64 number);
+extern uint64 ann_team_told(const AnnTeam *team, int member);
+
 /* So many tuples more are done; the leader tells the progress view. */
 extern void ann_team_report(AnnTeam *team, uint64 tuples);
 
 /* The leader says how many are done already. */
 extern void ann_team_report_from(AnnTeam *team, uint64 tuples);
 
-/* Files of this name that all members see: made by one, opened by any afterwards. */
-extern BufFile *ann_team_create_file(AnnTeam *team, const char *name, int number);
-extern BufFile *ann_team_open_file(AnnTeam *team, const char *name, int number);
+/*
+ * Temporary files that all members see, by their names: made by one; once he has closed
+ * it, opened for reading from its beginning by any, who closes it again; deleted by the
+ * last one, or with the team.
+ */
+extern BufFile *ann_team_create_file(AnnTeam *team, const char *format,...) pg_attribute_printf(2, 3);
+extern BufFile *ann_team_open_file(AnnTeam *team, const char *format,...) pg_attribute_printf(2, 3);
+extern void ann_team_close_file(AnnTeam *team, BufFile *file);
+extern void ann_team_delete_file(AnnTeam *team, const char *format,...) pg_attribute_printf(2, 3);
 
-/* Can so many bytes be had for sure? */
-extern bool ann_team_has_memory(const AnnTeam *team, Size size);
+/* Is there shared memory of so many bytes, for ann_team_make_memory? */
+extern bool ann_team_has_memory(Size size);
 
 /*
  * The leader makes memory of so many bytes; after the next ann_team_wait others

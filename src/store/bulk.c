@@ -23,7 +23,7 @@
 #define BATCH XLR_MAX_BLOCK_ID
 
 /* Blocks of a run. */
-#define RUN 32
+#define RUN 16
 
 typedef struct WindowPage
 {

@@ -1,0 +1,194 @@
+# Builds by several processes: that there are some, that none, no file and no shared
+# memory is left of one that is cancelled at whatever moment or killed, and that files
+# do where there is not enough memory, or none that they can share.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $seed = $ENV{ANN_SEED} // 10;
+my $moments = $ENV{ANN_MOMENTS} // 25;
+srand($seed);
+note "seed $seed";
+
+my $node = PostgreSQL::Test::Cluster->new('parallel');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+fsync = off
+autovacuum = off
+jit = off
+restart_after_crash = on
+log_min_messages = debug1
+client_min_messages = warning
+max_parallel_maintenance_workers = 2
+});
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION ann;
+	SELECT setseed(0.6);
+	CREATE TABLE points AS SELECT id, (SELECT array_agg(random())::real[] FROM generate_series(1, 32) WHERE id > 0) AS vec FROM generate_series(1, 20000) id;
+	INSERT INTO points SELECT 20000 + i, NULL FROM generate_series(1, 100) i;
+	ALTER TABLE points SET (parallel_workers = 2);
+	VACUUM ANALYZE points;
+	-- how many of the ten nearest of some rows are found
+	CREATE FUNCTION hits(OUT hits bigint) LANGUAGE plpgsql AS $$
+	DECLARE
+		q real[];
+		n bigint;
+	BEGIN
+		SET LOCAL enable_seqscan = off;
+		hits := 0;
+		FOR q IN SELECT vec FROM points WHERE id % 500 = 1 LOOP
+			SELECT count(*) INTO n FROM (SELECT vec <-> q AS x FROM points ORDER BY vec <-> q LIMIT 10) s
+			WHERE x <= (SELECT max(x) FROM (SELECT (vec <-> q) + 0 AS x FROM points ORDER BY 1 LIMIT 10) s);
+			hits := hits + n;
+		END LOOP;
+	END $$;
+});
+
+# Large segments of shared memory; there may be others' on this machine.
+sub segments
+{
+	return grep { -s $_ > 2 * 1024 * 1024 } glob('/dev/shm/PostgreSQL.*');
+}
+
+sub leftovers
+{
+	my ($before) = @_;
+	my %before = map { $_ => 1 } @$before;
+	my @left = (grep({ !$before{$_} } segments()), glob($node->data_dir . '/base/pgsql_tmp/*'));
+
+	push @left, $node->safe_psql('postgres', q{
+		SELECT backend_type FROM pg_stat_activity WHERE backend_type = 'parallel worker'
+		UNION ALL SELECT relname FROM pg_class WHERE relname = 'built'});
+	return join(' ', grep { $_ ne '' } @left);
+}
+
+# Build, and return how long it took and the log's new lines.
+sub build
+{
+	my ($method, $settings) = @_;
+	my $offset = -s $node->logfile;
+	my $start = time;
+
+	$node->safe_psql('postgres', "$settings; CREATE INDEX built ON points USING $method (vec)");
+	return (time - $start, slurp_file($node->logfile, $offset));
+}
+
+my @before = segments();
+my %seconds;
+my %hits;
+
+foreach my $method ('annoy', 'ann_hnsw')
+{
+	my ($alone) = build($method, 'SET max_parallel_maintenance_workers = 0');
+	my $hits = $node->safe_psql('postgres', 'SELECT hits() FROM points LIMIT 1');
+
+	$hits{$method} = $hits;
+	$node->safe_psql('postgres', 'DROP INDEX built');
+	my ($seconds, $log) = build($method, 'SELECT 1');
+	$seconds{$method} = $seconds;
+	like($log, qr/index "built" is built by 3 processes/, "$method: by 3 processes");
+	foreach my $phase ('scanning table', 'building', 'writing')
+	{
+		like($log, qr/index "built": $phase took \d/, "$method: the log tells how long $phase took");
+	}
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM ann_check('built', true)}), 0, "$method: the index is sound");
+	cmp_ok(abs($node->safe_psql('postgres', 'SELECT hits() FROM points LIMIT 1') - $hits), '<=', 8, "$method: and as good as that of one process");
+	$node->safe_psql('postgres', 'DROP INDEX built');
+	is(leftovers(\@before), '', "$method: nothing but the index is left of the build");
+}
+
+# cancelled at some moment
+foreach my $method ('annoy', 'ann_hnsw')
+{
+	my ($cancelled, $late, $left) = (0, '', '');
+
+	foreach my $i (1 .. $moments)
+	{
+		my $timeout = 1 + int(rand($seconds{$method} * 1000));
+		my $start = time;
+		my ($rc, $out, $err) = $node->psql('postgres', "SET statement_timeout = '${timeout}ms'; CREATE INDEX built ON points USING $method (vec)");
+		my $took = int((time - $start) * 1000);
+
+		$cancelled += $err =~ /canceling statement due to statement timeout/;
+		$late .= " $timeout:$took" if $took > $timeout + 1000;
+		$node->safe_psql('postgres', 'DROP INDEX built') if $rc == 0;
+		my $found = leftovers(\@before);
+		$left .= " $timeout: $found" if $found ne '';
+	}
+	cmp_ok($cancelled, '>', $moments / 3, "$method: of $moments builds, $cancelled are cancelled");
+	is($late, '', "$method: each within a second");
+	is($left, '', "$method: nothing is left of them");
+}
+
+# Kill one of the processes at some moment.
+sub kill_one
+{
+	my ($method, $whom) = @_;
+	my ($out, $err) = ('', '');
+	my $build = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "CREATE INDEX built ON points USING $method (vec)" ], '<', \undef, '>', \$out, '2>', \$err);
+	my $pid = '';
+
+	for (my $i = 0; $i < 1000 && $pid eq '' && $build->pumpable; $i++)
+	{
+		$pid = $node->safe_psql('postgres', $whom eq 'worker'
+			? q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'parallel worker' LIMIT 1}
+			: q{SELECT pid FROM pg_stat_progress_create_index});
+	}
+	usleep(rand($seconds{$method}) * 500_000);
+	my $killed = $pid ne '' && kill('KILL', $pid);
+	$build->finish;
+	return $killed && $err =~ /server closed the connection|terminating connection/;
+}
+
+foreach my $method ('annoy', 'ann_hnsw')
+{
+	foreach my $whom ('worker', 'leader')
+	{
+		my $killed = 0;
+
+		for (my $try = 0; $try < 10 && $killed < 2; $try++)
+		{
+			if (!kill_one($method, $whom))
+			{
+				$node->poll_query_until('postgres', 'SELECT true');
+				$node->safe_psql('postgres', 'DROP INDEX IF EXISTS built');
+				next;
+			}
+			$killed++;
+			$node->poll_query_until('postgres', 'SELECT true');
+		}
+		is($killed, 2, "$method: a $whom is killed");
+		$node->safe_psql('postgres', 'DROP INDEX IF EXISTS built');
+		is(leftovers(\@before), '', "$method: nothing is left after recovery");
+	}
+}
+
+# not enough memory, or none to share: files in its place
+foreach my $case ([ '2MB', 'maintenance_work_mem has room for \d+ of its vectors' ], [ '64MB', 'Its workers cannot share \d+ MB' ])
+{
+	my ($memory, $detail) = @$case;
+
+	if ($memory eq '64MB')
+	{
+		$node->append_conf('postgresql.conf', 'dynamic_shared_memory_type = mmap');
+		$node->restart;
+	}
+	foreach my $method ('annoy', 'ann_hnsw')
+	{
+		my (undef, $log) = build($method, "SET client_min_messages = notice; SET maintenance_work_mem = '$memory'");
+
+		like($log, qr/$detail/, "$method, $memory: through files");
+		like($log, qr/index "built": dividing took \d/, "$method, $memory: rows are divided");
+		is($node->safe_psql('postgres', q{SELECT count(*) FROM ann_check('built', true)}), 0, "$method, $memory: the index is sound");
+		cmp_ok($node->safe_psql('postgres', 'SELECT hits() FROM points LIMIT 1'), '>=', $hits{$method} - 20, "$method, $memory: and nearly as good");
+		$node->safe_psql('postgres', 'DROP INDEX built');
+		is(leftovers(\@before), '', "$method, $memory: nothing else is left");
+	}
+}
+$node->stop;
+done_testing();
