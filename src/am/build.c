@@ -1029,6 +1029,7 @@ ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 	ann_team_phase(b->team, b->in_files ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
 	write_index(b);
+	ann_team_phase(b->team, 0);
 	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
 	return result;
 }

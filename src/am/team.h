@@ -102,8 +102,8 @@ extern bool ann_team_take(AnnTeam *team, uint64 total, uint64 size, uint64 *firs
 						  uint64 *n);
 
 /*
- * The leader tells the progress view that a phase (ANN_PHASE_...) begins, and the log
- * at level DEBUG1 how long the one before it took.
+ * The leader tells the progress view that a phase (ANN_PHASE_...; 0: none) begins, and
+ * the log at level DEBUG1 how long the one before it took.
  */
 extern void ann_team_phase(AnnTeam *team, int phase);
 
