@@ -15,7 +15,7 @@ srand($seed);
 note "seed $seed";
 
 my $node = PostgreSQL::Test::Cluster->new('parallel');
-$node->init;
+$node->init(extra => ['--wal-segsize=1']);
 $node->append_conf('postgresql.conf', q{
 fsync = off
 autovacuum = off
@@ -123,6 +123,28 @@ foreach my $method ('annoy', 'ann_hnsw')
 	cmp_ok($cancelled, '>', $moments / 3, "$method: of $moments builds, $cancelled are cancelled");
 	is($late, '', "$method: each within a second");
 	is($left, '', "$method: nothing is left of them");
+}
+
+# no space, in temporary files or in the index: a limit on the size of files, which
+# new processes have from the postmaster, stands in for a full disk
+SKIP:
+{
+	skip('prlimit is not installed', 8) if system('prlimit --version >/dev/null 2>&1') != 0;
+	my $postmaster = (split(/\n/, slurp_file($node->data_dir . '/postmaster.pid')))[0];
+
+	# segments of WAL must fit; and without shared memory, which is files as well
+	foreach my $case ([ 'annoy', 'temp_file_limit', '128kB', 4_000_000 ], [ 'annoy', 'maintenance_work_mem', '2MB', 2_500_000 ],
+		[ 'ann_hnsw', 'temp_file_limit', '128kB', 4_000_000 ], [ 'ann_hnsw', 'maintenance_work_mem', '8MB', 8_000_000 ])
+	{
+		my ($method, $setting, $value, $bytes) = @$case;
+		my $full = $setting eq 'temp_file_limit' ? qr/temporary file size exceeds/ : qr/could not (extend|write)/;
+
+		system('prlimit', '--pid', $postmaster, "--fsize=$bytes:unlimited");
+		my ($rc, $out, $err) = $node->psql('postgres', "SET $setting = '$value'; CREATE INDEX built ON points USING $method (vec)");
+		system('prlimit', '--pid', $postmaster, '--fsize=unlimited:unlimited');
+		like($err, $full, "$method, $setting: no space");
+		is(leftovers(\@before), '', "$method, $setting: nothing is left of it");
+	}
 }
 
 # Kill one of the processes at some moment.
