@@ -61,6 +61,21 @@ FROM (VALUES ('l2', 'r', '<->', 'scalar = f16'), ('cosine', 'r', '<=>', 'scalar 
 RESET client_min_messages;
 RESET maintenance_work_mem;
 
+-- more trees than the file of elements is read for by chance; and a graph whose nodes
+-- have no vectors, far from the origin, with so few links that some lead nowhere
+CREATE TABLE far AS SELECT id, (SELECT array_agg(1000 + i * 0 + random() * (1 + id % 7))::real[] FROM generate_series(1, 16) i WHERE id > 0) AS vec FROM generate_series(1, 12000) id;
+ALTER TABLE far SET (parallel_workers = 2);
+SET maintenance_work_mem = '1MB';
+SET client_min_messages = warning;
+DO $$ BEGIN
+	EXECUTE 'CREATE INDEX far_index ON far USING annoy (vec) WITH (scalar = none, ' || CASE WHEN 'annoy' LIKE '%hnsw' THEN 'm = 2' ELSE 'trees = 4' END || ')';
+END $$;
+SELECT * FROM ann_check('far_index', heap => true);
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM far ORDER BY vec <-> (SELECT vec FROM far WHERE id = 5)) s;
+RESET client_min_messages;
+RESET maintenance_work_mem;
+DROP TABLE far;
+
 -- what inserts and vacuum make of one
 CREATE INDEX points_index ON points USING annoy (r);
 DELETE FROM points WHERE id % 3 = 0;

@@ -23,8 +23,9 @@
 /* Above that, per cent, a leader's rows are not near it, but equal or alike. */
 #define MAX_SHARE 90
 
-/* Rows that are routed between two checks for interrupts. */
+/* Rows that are routed between two checks for interrupts, and that are sorted. */
 #define ROUTE_ROWS 64
+#define SORTED_ROWS 65536
 
 static uint32_t
 leaders_for(double rows, uint32_t fewest, const AnnGraphOptions *options)
@@ -355,9 +356,10 @@ ann_partition_route(AnnPartition *partition, const AnnTile *leaders, uint32_t fi
  * where those of leader j begin, and starts[leaders] the end of all.
  */
 static void
-sort_by_leader(const uint16_t *nearest, uint32_t n, uint32_t fanout,
+sort_by_leader(const uint16_t *nearest, uint32_t n, const AnnGraphOptions *options,
 			   uint32_t leaders, size_t *starts, uint32_t *joined)
 {
+	uint32_t	fanout = options->fanout;
 	size_t		next[ANN_MAX_LEADERS];
 	size_t		all = (size_t) n * fanout;
 
@@ -370,7 +372,11 @@ sort_by_leader(const uint16_t *nearest, uint32_t n, uint32_t fanout,
 		next[j] = starts[j];
 	}
 	for (size_t i = 0; i < all; i++)
+	{
+		if (i % SORTED_ROWS == 0 && options->check != NULL)
+			options->check(options->check_arg);
 		joined[next[nearest[i]]++] = (uint32_t) (i / fanout);
+	}
 }
 
 void
@@ -378,7 +384,7 @@ ann_partition_sort(AnnPartition *partition)
 {
 	if (partition->wanted > 0)
 		sort_by_leader(partition->nearest, partition->rows->rows.count,
-					   partition->options->fanout, partition->wanted, partition->starts,
+					   partition->options, partition->wanted, partition->starts,
 					   partition->joined);
 }
 

@@ -29,6 +29,7 @@
 #include "am/graph_make.h"
 #include "am/graph_vacuum.h"
 #include "am/grow.h"
+#include "am/leaf_search.h"
 #include "am/method.h"
 #include "am/opclass.h"
 #include "am/options.h"
@@ -48,14 +49,24 @@
 #define SAMPLE_ROWS 256
 #define SAMPLE_BYTES (4 * 1024 * 1024)
 
-/* Blocks of the table that they are looked for in at first. */
+/*
+ * Blocks of the table that they are looked for in at first, before there are workers,
+ * and in the end: so many, or one in so many.
+ */
 #define SAMPLE_BLOCKS 8
+#define LOOK_BLOCKS 1024
+#define LOOK_SHARE 16
 
 /* Memory for the rows that a member of a team has read, but not put into its file. */
 #define MEMBER_MEMORY ((Size) 1024 * 1024)
 
 /* A number of rows for which each of them takes about as much as of many. */
 #define USUAL_ROWS 100000
+
+/* Rows are counted by blocks of the table unless there are more blocks to each. */
+#define BLOCKS_PER_ROW 4
+
+#define ROWS_PER_CHECK 65536
 
 /* So many heap TIDs are kept in memory. */
 #define KEPT_TIDS 8192
@@ -583,13 +594,15 @@ look_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool
 	MemoryContextReset(b->row_context);
 }
 
-/* Look at the first rows of the table; b->sample is NULL if there are none. */
+/* Look at the first rows of the table; b->sample is NULL if none was found. */
 static void
 look_at_first_rows(Build *b)
 {
 	BlockNumber blocks = RelationGetNumberOfBlocks(b->heap);
 	BlockNumber n = SAMPLE_BLOCKS;
 
+	/* one that has few vectors is not worth a team */
+	blocks = Min(blocks, Max(blocks / LOOK_SHARE, LOOK_BLOCKS));
 	for (BlockNumber first = 0; first < blocks; first += n, n *= 2)
 	{
 		n = Min(n, blocks - first);
@@ -616,9 +629,17 @@ estimate_rows(Relation heap)
 static void
 join_build(Build *b, const BuildShared *shared)
 {
+	float	   *centre = NULL;
+
 	b->meta = shared->meta;
 	b->any_alive = true;		/* as the leader saw */
-	set_centre(b, shared->has_centre ? shared->centre : NULL);
+	if (shared->has_centre)
+	{
+		/* the index is worked on when the team has gone */
+		centre = palloc(sizeof(float) * b->meta.dim);
+		memcpy(centre, shared->centre, sizeof(float) * b->meta.dim);
+	}
+	set_centre(b, centre);
 }
 
 /*
@@ -728,7 +749,7 @@ static Size
 shared_size(const AnnIndex *info, uint32 rows)
 {
 	return ann_arena_shared_size(info, rows) +
-		(ann_is_graph(info) ? ann_link_shared_size(info, rows) : ann_grow_shared_size(info));
+		(ann_is_graph(info) ? ann_link_shared_size(info, rows) : ann_grow_shared_size(info, rows));
 }
 
 /* The leader sums up what all have found, and decides how to go on. */
@@ -763,13 +784,18 @@ sum_up(Build *b, IndexBuildResult *result)
 	shared->course = COURSE_FILES;
 	if (size > budget)
 		tell_of_files(b, budget / (shared_size(b->info, USUAL_ROWS) / USUAL_ROWS));
-	else if (!ann_team_has_memory(size))
-		tell_of_shared_memory(b, size);
-	else
-	{
+	else if (ann_team_make_memory(b->team, size))
 		shared->course = COURSE_MEMORY;
-		ann_team_make_memory(b->team, size);
-	}
+	else
+		tell_of_shared_memory(b, size);
+}
+
+/* For loops over all rows that do little. */
+static inline void
+check_at(uint32 i)
+{
+	if (i % ROWS_PER_CHECK == 0)
+		CHECK_FOR_INTERRUPTS();
 }
 
 /* The number of the first row of a member, in the order of members. */
@@ -785,28 +811,19 @@ first_row(const Build *b)
 }
 
 /*
- * From the heap TIDs of all rows, in the order of members, their ranks to
- * arena->order.  Each block of the table was read by one member, in its order; so it is
- * enough to count the rows of each block, or of some together where the table has many
- * more blocks than rows.
+ * Ranks where each block of the table, up to this one, has some rows: it was read by one
+ * member, in its order, so that to count the rows of each is enough.
  */
 static void
-rank_rows(AnnArena *arena)
+rank_by_counting(AnnArena *arena, BlockNumber last)
 {
-	BlockNumber last = 0;
-	int			shift = 0;
-	uint32	   *next;
+	uint32	   *next = palloc_extended(sizeof(uint32) * ((Size) last + 1),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	uint32		at = 0;
 
 	for (uint32 i = 0; i < arena->count; i++)
-		last = Max(last, ItemPointerGetBlockNumber(&arena->refs[i]));
-	while (last >> shift > Max(arena->count, 1024))
-		shift++;
-	next = palloc_extended(sizeof(uint32) * ((Size) (last >> shift) + 1),
-						   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (uint32 i = 0; i < arena->count; i++)
-		next[ItemPointerGetBlockNumber(&arena->refs[i]) >> shift]++;
-	for (BlockNumber block = 0; block <= last >> shift; block++)
+		next[ItemPointerGetBlockNumber(&arena->refs[i])]++;
+	for (BlockNumber block = 0; block <= last; block++)
 	{
 		uint32		n = next[block];
 
@@ -814,8 +831,63 @@ rank_rows(AnnArena *arena)
 		at += n;
 	}
 	for (uint32 i = 0; i < arena->count; i++)
-		arena->order[i] = next[ItemPointerGetBlockNumber(&arena->refs[i]) >> shift]++;
+	{
+		check_at(i);
+		arena->order[i] = next[ItemPointerGetBlockNumber(&arena->refs[i])]++;
+	}
 	pfree(next);
+}
+
+typedef struct RankedRow
+{
+	uint64		key;			/* of the heap TID */
+	uint32		row;
+} RankedRow;
+
+static int
+compare_ranked(const void *a, const void *b)
+{
+	uint64		x = ((const RankedRow *) a)->key;
+	uint64		y = ((const RankedRow *) b)->key;
+
+	return (x > y) - (x < y);
+}
+
+/* Ranks where the table has many more blocks than rows. */
+static void
+rank_by_sorting(AnnArena *arena)
+{
+	RankedRow  *rows = palloc_extended(sizeof(RankedRow) * (Size) arena->count, MCXT_ALLOC_HUGE);
+
+	for (uint32 i = 0; i < arena->count; i++)
+	{
+		rows[i].key = ann_element_key(arena->refs[i]);
+		rows[i].row = i;
+	}
+	qsort(rows, arena->count, sizeof(RankedRow), compare_ranked);
+	for (uint32 i = 0; i < arena->count; i++)
+	{
+		check_at(i);
+		arena->order[rows[i].row] = i;
+	}
+	pfree(rows);
+}
+
+/* From the heap TIDs of all rows, in the order of members, their ranks to arena->order. */
+static void
+rank_rows(AnnArena *arena)
+{
+	BlockNumber last = 0;
+
+	for (uint32 i = 0; i < arena->count; i++)
+	{
+		check_at(i);
+		last = Max(last, ItemPointerGetBlockNumber(&arena->refs[i]));
+	}
+	if (last / BLOCKS_PER_ROW <= arena->count)
+		rank_by_counting(arena, last);
+	else
+		rank_by_sorting(arena);
 }
 
 /* All members load their rows into an arena that they share. */
@@ -863,11 +935,13 @@ share_memory(Build *b)
 							  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
 }
 
-/* There is nothing to share. */
+/* There is nothing to share.  What the leader has seen has gone, if it was a vector. */
 static void
 dismiss_team(Build *b)
 {
 	close_tids(&b->tids);
+	if (b->undefined.count == 0)
+		b->meta = initial_meta(b->index);
 	ann_team_end(b->team);
 	b->team = ann_team_alone(b->heap, b->index);
 }

@@ -44,6 +44,8 @@ place_records(const AnnGraphMaker *maker, BlockNumber first)
 	{
 		uint32		row = maker->visits.order[i];
 
+		if (i % PIECE == 0)
+			CHECK_FOR_INTERRUPTS();
 		maker->arena->refs[row] = ann_record_place(&places, maker->graph.degrees[row]);
 	}
 	return ann_record_places_end(&places);
@@ -152,7 +154,8 @@ find_places(const AnnGraphMaker *maker, AnnBulk *bulk, GraphShared *shared)
 Size
 ann_link_shared_size(const AnnIndex *info, uint32 rows)
 {
-	return ann_team_array_size(sizeof(GraphShared)) + ann_graph_shared_size(info, rows);
+	return ann_team_array_size(sizeof(GraphShared)) + ann_graph_shared_size(info, rows) +
+		sizeof(uint32) * (Size) rows;	/* the leader's entries */
 }
 
 BlockNumber

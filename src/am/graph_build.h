@@ -19,7 +19,7 @@ extern BlockNumber ann_link_chunk(Relation index, const AnnIndex *info, AnnBulk 
 								  AnnRowSource *source, uint32 leaf_capacity,
 								  uint64 *elements);
 
-/* What of a team's memory it needs beside the arena. */
+/* What memory a team needs for it beside the arena, the leader's own included. */
 extern Size ann_link_shared_size(const AnnIndex *info, uint32 rows);
 
 #endif							/* ANN_GRAPH_BUILD_H */

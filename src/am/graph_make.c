@@ -13,6 +13,9 @@
 /* Rows that a member of a team takes at a time. */
 #define PIECE 1024
 
+/* Rows whose visit is noted between two checks for interrupts. */
+#define VISITS 65536
+
 static void
 check_interrupts(void *arg)
 {
@@ -227,7 +230,11 @@ order_visits(AnnGraphMaker *maker, const AnnPartition *partition)
 
 	ann_visits_init(&maker->visits, maker->arena->count, maker->visits.order,
 					maker->visits.seen);
-	ann_visits_add(&maker->visits, rows, n);
+	for (size_t i = 0; i < n; i += VISITS)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ann_visits_add(&maker->visits, rows + i, Min(n - i, VISITS));
+	}
 }
 
 void

@@ -246,13 +246,16 @@ count_rows(const RowFile *from)
 static void
 load_sample(Spool *s, const RowFile *from, uint32 wanted, uint64 seed)
 {
-	double		share = (double) wanted / (double) count_rows(from);
+	uint64		all = count_rows(from);
+	uint64		before = 0;		/* rows of these files */
 
 	s->arena->count = 0;
 	for (; from != NULL; from = from->next)
+	{
+		before += from->rows;
 		ann_arena_load_sample(s->arena, from->file, from->rows,
-							  from->next == NULL ? wanted - s->arena->count
-							  : (uint32) (share * from->rows), seed);
+							  (uint32) (wanted * before / all) - s->arena->count, seed);
+	}
 }
 
 /* Scales are in units of a usual one, from now on. */
@@ -1155,8 +1158,8 @@ gather_parts(Spool *s, Size budget)
 
 	g.set = ann_link_set_make(s->info, PARTS_OF_ROW * (int) s->options.degree);
 	g.sizes = read_sizes(s);
-	g.pool_size = Max(budget, MIN_POOL);
-	g.allocated = MIN_POOL / 8;
+	g.pool_size = Max(budget, MIN_POOL / s->team->members);
+	g.allocated = MIN_POOL / 8 / s->team->members;
 	g.pool = palloc_extended(g.allocated, MCXT_ALLOC_HUGE);
 	while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
 	{
@@ -1171,12 +1174,14 @@ gather_parts(Spool *s, Size budget)
 
 /*
  * Where the records of all parts will be: those of a part begin on a page.  In a team,
- * the leader extends the file by all of them; nobody else does meanwhile.
+ * the leader extends the file by all of them; nobody else does meanwhile.  He writes
+ * alone where memory has no room for what each member must know of that.
  */
 static void
 place_parts(Spool *s, AnnBulk *bulk)
 {
 	bool		alone = ann_team_is_alone(s->team);
+	Size		size = sizeof(AnnElementRef) * (Size) s->num_rows;
 	BlockNumber at = 0;
 
 	s->blocks = palloc(sizeof(BlockNumber) * (s->num_parts + 1));
@@ -1185,8 +1190,9 @@ place_parts(Spool *s, AnnBulk *bulk)
 	ann_team_tell(s->team, at);
 	ann_team_wait(s->team);
 	at = (BlockNumber) ann_team_told(s->team, 0);
-	s->places = palloc_extended(sizeof(AnnElementRef) * (Size) s->num_rows, MCXT_ALLOC_HUGE);
-	for (uint32 p = 0; p < s->num_parts; p++)
+	if (ann_team_leads(s->team) || size * s->team->members <= (Size) maintenance_work_mem * 1024)
+		s->places = palloc_extended(size, MCXT_ALLOC_HUGE);
+	for (uint32 p = 0; p < s->num_parts && s->places != NULL; p++)
 	{
 		s->blocks[p] = at;
 		at += read_places(s, p, at);
@@ -1278,7 +1284,7 @@ write_records(Spool *s, AnnBulk *bulk, uint32 chunk, bool any)
 	uint64		n;
 
 	ann_record_writer_init(writer, s->info, bulk, chunk);
-	while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
+	while (s->places != NULL && ann_team_take(s->team, s->num_parts, 1, &part, &n))
 	{
 		uint8	   *is_entry = read_entries(s, (uint32) part, any);
 
@@ -1366,6 +1372,17 @@ divide_rows(Spool *s, const RowFile *all)
 	write_parts(s);
 }
 
+/* The leader has read the files of all members. */
+static void
+delete_rows(AnnTeam *team)
+{
+	for (int i = 0; i < team->members && !ann_team_is_alone(team); i++)
+	{
+		if (ann_team_told(team, i) > 0)
+			ann_team_delete_file(team, ANN_ROWS_FILE, i);
+	}
+}
+
 /* The files of all members. */
 static const RowFile *
 all_rows(AnnRowSource *source)
@@ -1402,7 +1419,10 @@ divide_together(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource
 		rows += ann_team_told(team, i);
 	init_spool(s, info, tids, source, rows);
 	if (ann_team_leads(team))
+	{
 		divide_rows(s, all_rows(source));
+		delete_rows(team);
+	}
 	else if (source->file != NULL)
 		BufFileClose(source->file);
 	ann_team_wait(team);
@@ -1427,19 +1447,21 @@ ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWrite
 	ann_team_phase(team, ANN_PHASE_BUILD);
 	link_parts(&s);
 	ann_team_wait(team);
+	ann_team_report_from(team, 0);
 	for (int i = 0; i < team->members; i++)
 		entries += ann_team_told(team, i);
+	ann_team_wait(team);
 	ann_arena_free(source->arena);
 	source->arena = NULL;
 	ann_team_phase(team, ANN_PHASE_LINK);
-	ann_team_report_from(team, 0);
 	gather_parts(&s, budget);
 	ann_team_wait(team);
 	ann_team_phase(team, ANN_PHASE_WRITE);
 	s.arena = ann_arena_make(info, budget, 0);
 	place_parts(&s, bulk);
 	write_records(&s, bulk, chunk, entries > 0);
-	pfree(s.places);
+	if (s.places != NULL)
+		pfree(s.places);
 	if (ann_team_leads(team))
 		roots = grow_entries(&s, index, bulk, chunk, leaf_capacity);
 	ann_team_close_file(team, s.rows);

@@ -38,6 +38,9 @@
 #define PARTS_PER_MEMBER 8
 #define SAMPLE_PER_SHARED_PART 256
 
+/* Of the table by which equal rows are found, a row takes so many bytes at most. */
+#define MERGE_BYTES 16
+
 /* Rows that a member of a team routes at a time. */
 #define PIECE 1024
 
@@ -510,10 +513,12 @@ parent_size(const AnnIndex *info)
 	return ann_split_tree_size(info->tree_dim, MAX_PARTS);
 }
 
+/* The leader sorts the order; whoever merges equal rows has a table of them. */
 Size
-ann_grow_shared_size(const AnnIndex *info)
+ann_grow_shared_size(const AnnIndex *info, uint32 rows)
 {
-	return ann_team_array_size(sizeof(Parts)) + ann_team_array_size(parent_size(info));
+	return ann_team_array_size(sizeof(Parts)) + ann_team_array_size(parent_size(info)) +
+		(sizeof(uint32) + MERGE_BYTES) * (Size) rows;
 }
 
 /* Draw n of the rows in the order to its beginning. */
@@ -602,7 +607,11 @@ sort_shared(Grower *g, Parts *parts)
 
 	memset(parts->size, 0, sizeof(parts->size));
 	for (uint64 i = 0; i < parts->rows; i++)
+	{
+		if (i % PIECE == 0)
+			CHECK_FOR_INTERRUPTS();
 		parts->size[arena->next_equal[arena->order[i]]]++;
+	}
 	for (uint32 i = 0; i < parts->count; i++)
 	{
 		parts->first[i] = next[i] = at;
@@ -610,7 +619,11 @@ sort_shared(Grower *g, Parts *parts)
 		at += parts->size[i];
 	}
 	for (uint64 i = 0; i < parts->rows; i++)
+	{
+		if (i % PIECE == 0)
+			CHECK_FOR_INTERRUPTS();
 		sorted[next[arena->next_equal[arena->order[i]]]++] = arena->order[i];
+	}
 	memcpy(arena->order, sorted, bytes);
 	pfree(sorted);
 	qsort_arg(parts->turn, parts->count, sizeof(uint16), compare_sizes, parts);
@@ -751,6 +764,7 @@ divide_files(Grower *g)
 	AnnTeam    *team = g->team;
 	uint64		room = Max(g->arena->max_rows / 3 * 2, 1);
 	uint64		rows = 0;
+	uint64		before = 0;		/* rows of this member and those before it */
 	uint32		parts;
 	uint32		sample;
 	AnnSplitTree *tree;
@@ -769,7 +783,9 @@ divide_files(Grower *g)
 		if (n == 0)
 			continue;
 		file = open_rows(g, i);
-		ann_arena_load_sample(g->arena, file, n, (uint32) (sample * n / rows),
+		before += n;
+		ann_arena_load_sample(g->arena, file, n,
+							  (uint32) (sample * before / rows) - g->arena->count,
 							  g->info->meta.seed + g->number + i);
 		ann_team_close_file(g->team, file);
 	}
@@ -966,9 +982,12 @@ grow_team_files(Grower *g, AnnRowSource *source, AnnNodeRef *roots)
 		if (ann_team_leads(team))
 			roots[g->number] = ann_tree_end(g->tree, root);
 		if (g->number == 0 && trees > 1)
-			BufFileExportFileSet(g->written);
-		own.file = g->number + 1 < trees ? g->written : NULL;
-		own.rows = g->number + 1 < trees ? g->elements : 0;
+			ann_team_close_file(team, g->written);
+		g->written = NULL;
+		own.file = NULL;
+		if (g->number + 1 < trees)
+			own.file = ann_team_open_file(team, WRITTEN_FILE, team->number);
+		own.rows = g->elements;
 		own.raw = false;
 	}
 	ann_team_tell(team, g->elements);

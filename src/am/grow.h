@@ -41,8 +41,8 @@ extern BlockNumber ann_grow_chunk(Relation index, const AnnIndex *info,
 								  AnnRowSource *source, uint32 leaf_capacity,
 								  uint64 *elements);
 
-/* What of a team's memory it needs beside the arena. */
-extern Size ann_grow_shared_size(const AnnIndex *info);
+/* What memory a team needs for it beside the arena, the leader's own included. */
+extern Size ann_grow_shared_size(const AnnIndex *info, uint32 rows);
 
 /*
  * Build one tree of n > 0 rows of an arena, whose elements have been written, and

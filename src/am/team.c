@@ -30,6 +30,7 @@
 #include "storage/barrier.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm_impl.h"
+#include "storage/lock.h"
 #include "storage/sharedfileset.h"
 #include "tcop/tcopprot.h"
 #include "utils/hsearch.h"
@@ -528,18 +529,27 @@ ann_team_report(AnnTeam *team, uint64 tuples)
 
 /* ---- Memory ------------------------------------------------------------- */
 
+/*
+ * Builds that look for room at the same time would all find it.  No user can take a
+ * lock like this one: theirs are of a database.
+ */
 bool
-ann_team_has_memory(Size size)
-{
-	return dynamic_shared_memory_type == DSM_IMPL_POSIX && has_room(size + SHM_RESERVE);
-}
-
-void
 ann_team_make_memory(AnnTeam *team, Size size)
 {
-	team->segment = dsm_create(size, 0);
+	LOCKTAG		tag;
+
+	if (dynamic_shared_memory_type != DSM_IMPL_POSIX)
+		return false;
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, (uint32) (KEY_SHARED >> 32), 0, 0);
+	LockAcquire(&tag, ExclusiveLock, false, false);
+	if (has_room(size + SHM_RESERVE))
+		team->segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	LockRelease(&tag, ExclusiveLock, false);
+	if (team->segment == NULL)
+		return false;
 	team->shared->memory = dsm_segment_handle(team->segment);
 	team->next = dsm_segment_address(team->segment);
+	return true;
 }
 
 void

@@ -127,14 +127,12 @@ extern BufFile *ann_team_open_file(AnnTeam *team, const char *format,...) pg_att
 extern void ann_team_close_file(AnnTeam *team, BufFile *file);
 extern void ann_team_delete_file(AnnTeam *team, const char *format,...) pg_attribute_printf(2, 3);
 
-/* Is there shared memory of so many bytes, for ann_team_make_memory? */
-extern bool ann_team_has_memory(Size size);
-
 /*
  * The leader makes memory of so many bytes; after the next ann_team_wait others
- * attach to it.  Then each takes the same arrays in the same order.
+ * attach to it.  Then each takes the same arrays in the same order.  False if there
+ * is not so much.
  */
-extern void ann_team_make_memory(AnnTeam *team, Size size);
+extern bool ann_team_make_memory(AnnTeam *team, Size size);
 extern void ann_team_attach_memory(AnnTeam *team);
 
 /*
