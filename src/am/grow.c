@@ -1100,6 +1100,18 @@ ann_grow_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk,
 		? ann_roots_write(bulk, chunk, roots, info->meta.trees) : InvalidBlockNumber;
 }
 
+/* Begin the tree of entries, which are rows that have been counted already. */
+static void
+init_entries(Grower *g, AnnTeam *team, Relation index, const AnnIndex *info, AnnBulk *bulk,
+			 uint32 chunk, AnnArena *arena, uint32 leaf_capacity)
+{
+	AnnTeam    *within = ann_team_within(team);
+
+	within->share = 0;
+	init_grower(g, within, index, info, bulk, chunk, arena, leaf_capacity);
+	g->number = 1;				/* the first one would write the elements */
+}
+
 /* Write the tree of entries with this root. */
 static BlockNumber
 write_entries(Grower *g, uint32 root)
@@ -1117,8 +1129,7 @@ ann_grow_entries(AnnTeam *team, Relation index, const AnnIndex *info, AnnBulk *b
 {
 	Grower		g;
 
-	init_grower(&g, team, index, info, bulk, chunk, arena, leaf_capacity);
-	g.number = 1;				/* the first one would write the elements */
+	init_entries(&g, team, index, info, bulk, chunk, arena, leaf_capacity);
 	memcpy(arena->order, rows, sizeof(uint32) * (Size) n);
 	return write_entries(&g, grow_rows(&g, 0, n));
 }
@@ -1131,7 +1142,6 @@ ann_grow_entry_file(AnnTeam *team, Relation index, const AnnIndex *info, AnnBulk
 	Part		part = {file, rows, false};
 	Grower		g;
 
-	init_grower(&g, team, index, info, bulk, chunk, arena, leaf_capacity);
-	g.number = 1;
+	init_entries(&g, team, index, info, bulk, chunk, arena, leaf_capacity);
 	return write_entries(&g, grow_part(&g, &part));
 }

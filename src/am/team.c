@@ -483,7 +483,7 @@ ann_team_phase(AnnTeam *team, int phase)
 	instr_time	now;
 	instr_time	elapsed;
 
-	if (!ann_team_leads(team) || phase == team->phase)
+	if (!ann_team_leads(team) || team->other != NULL || phase == team->phase)
 		return;
 	INSTR_TIME_SET_CURRENT(now);
 	elapsed = now;
