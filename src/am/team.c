@@ -28,6 +28,7 @@
 #include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "storage/barrier.h"
+#include "storage/bufmgr.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm_impl.h"
 #include "storage/lock.h"
@@ -482,19 +483,23 @@ ann_team_phase(AnnTeam *team, int phase)
 {
 	instr_time	now;
 	instr_time	elapsed;
+	BlockNumber pages;
 
 	if (!ann_team_leads(team) || team->other != NULL || phase == team->phase)
 		return;
 	INSTR_TIME_SET_CURRENT(now);
 	elapsed = now;
 	INSTR_TIME_SUBTRACT(elapsed, team->begun);
+	pages = RelationGetNumberOfBlocks(team->index);
 	if (team->phase != 0)
 		ereport(DEBUG1,
-				(errmsg_internal("index \"%s\": %s took %.3f s",
+				(errmsg_internal("index \"%s\": %s took %.3f s, and wrote %u pages",
 								 RelationGetRelationName(team->index),
-								 ann_phase_name(team->phase), INSTR_TIME_GET_DOUBLE(elapsed))));
+								 ann_phase_name(team->phase), INSTR_TIME_GET_DOUBLE(elapsed),
+								 pages - team->pages)));
 	team->phase = phase;
 	team->begun = now;
+	team->pages = pages;
 	if (phase != 0)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
 }

@@ -54,6 +54,7 @@ typedef struct AnnTeam
 	/* Changing with each phase */
 	int			phase;
 	instr_time	begun;
+	BlockNumber pages;			/* that the index had then */
 
 	/* Memory that all members see, once there is some */
 	dsm_segment *segment;
@@ -103,7 +104,7 @@ extern bool ann_team_take(AnnTeam *team, uint64 total, uint64 size, uint64 *firs
 
 /*
  * The leader tells the progress view that a phase (ANN_PHASE_...; 0: none) begins, and
- * the log at level DEBUG1 how long the one before it took.
+ * the log at level DEBUG1 how long the one before it took, and what it wrote.
  */
 extern void ann_team_phase(AnnTeam *team, int phase);
 
