@@ -29,14 +29,13 @@
 #include "utils/memutils.h"
 
 /* Rows of the sample for each part that rows are divided into. */
-#define SAMPLE_PER_PART 50
+#define SAMPLE_PER_PART 256
 
 /* Files that are open at a time. */
 #define MAX_PARTS 256
 
-/* Parts for each member of a team, and rows of the sample for each of them. */
+/* Parts for each member of a team, at least. */
 #define PARTS_PER_MEMBER 8
-#define SAMPLE_PER_SHARED_PART 256
 
 /* Of the table by which equal rows are found, a row takes so many bytes at most. */
 #define MERGE_BYTES 16
@@ -86,6 +85,14 @@ finish_element_page(Grower *g)
 	}
 	g->page = NULL;
 	g->slots = 0;
+}
+
+/* A tree is complete: no page of elements or of their TIDs is to wait for the next. */
+static void
+finish_elements(Grower *g)
+{
+	finish_element_page(g);
+	ann_tids_flush(g->tids);
 }
 
 /* Write an element larger than a page. */
@@ -219,6 +226,8 @@ sink_leaf(void *arg, uint32_t first, uint32_t n)
 		ann_make_code(info, g->v, centre, residual, code, &factors);
 		ann_leaf_image_add(g->leaf, g->arena->refs[rows[i]], code, &factors);
 	}
+	if (g->number == 0)
+		ann_tids_let_go(g->tids);
 	leaf = ann_leaf_write_bulk(g->bulk, g->chunk, g->leaf);
 	entry->u.leaf.first = leaf.first;
 	entry->u.leaf.generation = leaf.generation;
@@ -544,7 +553,7 @@ static void
 divide_shared(Grower *g, Parts *parts, AnnSplitTree *parent)
 {
 	uint32		wanted = parts_wanted(g->team);
-	uint32		n = (uint32) Min(parts->rows, (uint64) wanted * SAMPLE_PER_SHARED_PART);
+	uint32		n = (uint32) Min(parts->rows, (uint64) wanted * SAMPLE_PER_PART);
 	AnnSplitTree *tree;
 
 	draw_sample(g, parts->rows, n);
@@ -700,7 +709,7 @@ grow_shared(Grower *g, Parts *parts, AnnSplitTree *parent)
 		sort_shared(g, parts);
 	ann_team_wait(g->team);
 	build_shared(g, parts);
-	finish_element_page(g);
+	finish_elements(g);
 	ann_team_wait(g->team);
 	if (ann_team_leads(g->team))
 	{
@@ -774,7 +783,7 @@ divide_files(Grower *g)
 		rows += ann_team_told(team, i);
 	parts = (uint32) Min(Max(rows / room + 2, parts_wanted(team)), MAX_PARTS);
 	sample = (uint32) Min(Min((uint64) g->arena->max_rows / 2,
-							  (uint64) parts * SAMPLE_PER_SHARED_PART), rows);
+							  (uint64) parts * SAMPLE_PER_PART), rows);
 	g->arena->count = 0;
 	for (int i = 0; i < team->members; i++)
 	{
@@ -954,7 +963,7 @@ grow_files(Grower *g, Part *own)
 	ann_team_phase(team, ANN_PHASE_BUILD);
 	counts = read_counts(g, parent->leaves);
 	build_files(g, parent->leaves, counts);
-	finish_element_page(g);
+	finish_elements(g);
 	ann_team_wait(team);
 	if (ann_team_leads(team))
 		root = gather_parts(g, parent->leaves, parent);
@@ -1073,7 +1082,7 @@ grow_trees(Grower *g, AnnRowSource *source, AnnNodeRef *roots)
 		ann_team_report_from(g->team, 0);
 		root = g->number == 0 ? grow_first(g, source)
 			: grow_further(g, (uint32) g->elements);
-		finish_element_page(g);
+		finish_elements(g);
 		roots[g->number] = ann_tree_end(g->tree, root);
 	}
 }

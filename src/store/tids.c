@@ -815,16 +815,22 @@ ann_tids_flush(AnnTidWriter *writer)
 	writer->page = NULL;
 }
 
+void
+ann_tids_let_go(AnnTidWriter *writer)
+{
+	if (writer->page != NULL &&
+		ann_bulk_pages(writer->bulk) - writer->block > MAX_PAGES_BEHIND)
+		ann_tids_flush(writer);
+}
+
 /* A segment of less than a page, on the shared page. */
 static ItemPointerData
 write_last_segment(AnnTidWriter *writer, const ItemPointerData *tids, int n)
 {
 	ItemPointerData none;
 
-	/* an unfinished page keeps all pages behind it in memory */
-	if (writer->page != NULL &&
-		(ann_page_room(writer->page) < segment_room(n) ||
-		 ann_bulk_pages(writer->bulk) - writer->block > MAX_PAGES_BEHIND))
+	ann_tids_let_go(writer);
+	if (writer->page != NULL && ann_page_room(writer->page) < segment_room(n))
 		ann_tids_flush(writer);
 	if (writer->page == NULL)
 		writer->page = new_page(writer, &writer->block);

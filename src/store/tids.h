@@ -144,8 +144,12 @@ typedef void (*AnnTidReader) (void *state, ItemPointerData *tids, int n);
 extern AnnTidList ann_tids_write(AnnTidWriter *writer, uint64 n, AnnTidReader read,
 								 void *state);
 
-/* Let the pages go that have been begun, before many others are written. */
+/*
+ * A page that has been begun keeps all pages behind it in memory.  Let it go: before
+ * many others are written, or if there are many.
+ */
 extern void ann_tids_flush(AnnTidWriter *writer);
+extern void ann_tids_let_go(AnnTidWriter *writer);
 
 extern void ann_tids_end(AnnTidWriter *writer);
 
