@@ -45,17 +45,6 @@ ann_leaders_wanted(double rows, const AnnGraphOptions *options)
 	return leaders_for(rows, 2 * options->fanout, options);
 }
 
-/* Exchange order[i] for a random one of the count - i from there on. */
-static inline void
-draw(uint32_t *order, uint32_t i, uint32_t count, AnnRandom *random)
-{
-	uint32_t	j = i + ann_random_below(random, count - i);
-	uint32_t	drawn = order[j];
-
-	order[j] = order[i];
-	order[i] = drawn;
-}
-
 void
 ann_leaders_choose(const AnnGraphRows *rows, uint32_t *order, uint32_t count,
 				   uint32_t n, AnnRandom *random, AnnTile *leaders)
@@ -63,7 +52,7 @@ ann_leaders_choose(const AnnGraphRows *rows, uint32_t *order, uint32_t count,
 	leaders->n = 0;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		draw(order, i, count, random);
+		ann_random_draw(order, i, count, random);
 		ann_tile_add_row(leaders, rows, order[i]);
 	}
 }
@@ -153,7 +142,7 @@ cut_randomly(Carve *carve, uint32_t *numbers, uint32_t first, uint32_t end)
 	uint32_t	pieces = (n - 1) / carve->options->leaf_max + 1;
 
 	for (uint32_t i = first; i < end; i++)
-		draw(numbers, i, end, &carve->random);
+		ann_random_draw(numbers, i, end, &carve->random);
 	for (uint32_t i = 0; i < pieces; i++)
 	{
 		uint32_t	begin = first + (uint32_t) ((uint64_t) n * i / pieces);
@@ -322,7 +311,7 @@ ann_partition_lead(AnnPartition *partition)
 	for (uint32_t i = 0; i < n; i++)
 		partition->numbers[i] = i;
 	for (uint32_t i = 0; i < partition->wanted; i++)
-		draw(partition->numbers, i, n, &random);
+		ann_random_draw(partition->numbers, i, n, &random);
 }
 
 void

@@ -56,4 +56,15 @@ ann_random_below(AnnRandom *random, uint32_t n)
 	return (uint32_t) ((high + low) >> 32);
 }
 
+/* Exchange order[i] for a random one of the count - i from there on. */
+static inline void
+ann_random_draw(uint32_t *order, uint32_t i, uint32_t count, AnnRandom *random)
+{
+	uint32_t	j = i + ann_random_below(random, count - i);
+	uint32_t	drawn = order[j];
+
+	order[j] = order[i];
+	order[i] = drawn;
+}
+
 #endif							/* ANN_RANDOM_H */

@@ -362,15 +362,6 @@ ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file)
 }
 
 void
-ann_file_rewind(BufFile *file)
-{
-	if (BufFileSeek(file, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not rewind temporary file of an index build")));
-}
-
-void
 ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row)
 {
 	if (BufFileSeek(file, 0, (off_t) (row * ann_arena_row_bytes(arena->info)), SEEK_SET) != 0)

@@ -129,9 +129,6 @@ extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated)
 extern void ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows,
 								  uint32 wanted, uint64 seed);
 
-/* Go to the beginning of a file. */
-extern void ann_file_rewind(BufFile *file);
-
 /* Bytes of a row in a file. */
 extern Size ann_arena_row_bytes(const AnnIndex *info);
 

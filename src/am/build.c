@@ -250,15 +250,21 @@ forget_vectors(Build *b)
 	b->rows = 0;
 }
 
+/* An arena for the rows that the index is made of; memory is shared out evenly. */
+static AnnArena *
+make_arena(const Build *b)
+{
+	return ann_arena_make(b->info, (Size) maintenance_work_mem * 1024 / b->team->members,
+						  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
+}
+
 /* Dimensions and centre (NULL if none), which stays, tell all the rest. */
 static void
 set_centre(Build *b, const float *centre)
 {
 	b->info = ann_index_make(&b->meta);
 	b->info->centre = centre;
-	b->arena = ann_team_is_alone(b->team)
-		? ann_arena_make(b->info, (Size) maintenance_work_mem * 1024,
-						 ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0)
+	b->arena = ann_team_is_alone(b->team) ? make_arena(b)
 		: ann_arena_make(b->info, MEMBER_MEMORY, 0);
 	b->element = palloc0(b->info->element_size);
 	b->floats = palloc(sizeof(float) * b->meta.dim);
@@ -680,12 +686,10 @@ gather_team(Build *b)
 #define NULLS_FILE "nulls.%d"
 #define UNDEFINED_FILE "undefined.%d"
 
-/* Give heap TIDs to the leader, in this file; NULL if there are none. */
+/* Give heap TIDs to the leader, in this file. */
 static void
 share_tids(TidSpool *spool, BufFile *file)
 {
-	if (file == NULL)
-		return;
 	rewind_tids(spool);
 	for (uint64 i = 0; i < spool->count; i++)
 	{
@@ -703,8 +707,6 @@ share_tids(TidSpool *spool, BufFile *file)
 static void
 take_tids(TidSpool *spool, BufFile *file, uint64 n)
 {
-	if (file == NULL)
-		return;
 	for (uint64 i = 0; i < n; i++)
 	{
 		ItemPointerData tid;
@@ -731,10 +733,9 @@ share_found(Build *b, double heap_tuples)
 	b->arena = NULL;
 	if (!ann_team_leads(b->team))
 	{
-		share_tids(&b->nulls, b->nulls.count == 0 ? NULL
-				   : ann_team_create_file(b->team, NULLS_FILE, b->team->number));
-		share_tids(&b->undefined, b->undefined.count == 0 ? NULL
-				   : ann_team_create_file(b->team, UNDEFINED_FILE, b->team->number));
+		share_tids(&b->nulls, ann_team_create_file(b->team, NULLS_FILE, b->team->number));
+		share_tids(&b->undefined,
+				   ann_team_create_file(b->team, UNDEFINED_FILE, b->team->number));
 	}
 	found->heap_tuples = heap_tuples;
 	found->rows = b->rows;
@@ -771,10 +772,9 @@ sum_up(Build *b, IndexBuildResult *result)
 		b->index_info->ii_BrokenHotChain |= found->has_broken_chain;
 		if (i == 0)
 			continue;
-		take_tids(&b->nulls, found->nulls == 0 ? NULL
-				  : ann_team_open_file(b->team, NULLS_FILE, i), found->nulls);
-		take_tids(&b->undefined, found->undefined == 0 ? NULL
-				  : ann_team_open_file(b->team, UNDEFINED_FILE, i), found->undefined);
+		take_tids(&b->nulls, ann_team_open_file(b->team, NULLS_FILE, i), found->nulls);
+		take_tids(&b->undefined, ann_team_open_file(b->team, UNDEFINED_FILE, i),
+				  found->undefined);
 	}
 	b->rows = shared->rows = rows;
 	shared->max_norm = (float) sqrt(b->max_norm2);
@@ -928,11 +928,8 @@ load_rows(Build *b)
 static void
 share_memory(Build *b)
 {
-	Size		budget = (Size) maintenance_work_mem * 1024 / b->team->members;
-
 	close_tids(&b->tids);
-	b->arena = ann_arena_make(b->info, budget,
-							  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
+	b->arena = make_arena(b);
 }
 
 /* There is nothing to share.  What the leader has seen has gone, if it was a vector. */

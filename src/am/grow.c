@@ -534,18 +534,11 @@ ann_grow_shared_size(const AnnIndex *info, uint32 rows)
 static void
 draw_sample(Grower *g, uint64 rows, uint32 n)
 {
-	uint32	   *order = g->arena->order;
 	AnnRandom	random;
 
 	ann_random_seed(&random, g->info->meta.seed + g->number);
 	for (uint32 i = 0; i < n; i++)
-	{
-		uint32		j = i + ann_random_below(&random, (uint32) rows - i);
-		uint32		drawn = order[j];
-
-		order[j] = order[i];
-		order[i] = drawn;
-	}
+		ann_random_draw(g->arena->order, i, (uint32) rows, &random);
 }
 
 /* The leader grows the parent tree of a tree on a sample. */

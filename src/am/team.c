@@ -157,6 +157,15 @@ ann_team_within(AnnTeam *team)
 		va_end(args); \
 	} while (0)
 
+void
+ann_file_rewind(BufFile *file)
+{
+	if (BufFileSeek(file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not rewind temporary file of an index build")));
+}
+
 /* A file of a team of one, which stays open. */
 typedef struct OwnFile
 {
@@ -223,10 +232,7 @@ ann_team_open_file(AnnTeam *team, const char *format,...)
 	if (team->shared != NULL)
 		return BufFileOpenFileSet(&team->shared->files.fs, name, O_RDONLY, false);
 	file = own_file(team, name, HASH_FIND)->file;
-	if (BufFileSeek(file, 0, 0, SEEK_SET) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not rewind temporary file of an index build")));
+	ann_file_rewind(file);
 	return file;
 }
 
@@ -341,7 +347,7 @@ ann_team_begin(Relation heap, Relation index, bool concurrent, int workers,
 		LaunchParallelWorkers(team->context);
 		team->members += team->context->nworkers_launched;
 	}
-	if (IsMVCCSnapshot(snapshot) && concurrent)
+	if (concurrent)
 		UnregisterSnapshot(snapshot);
 	if (team->members == 1)
 	{

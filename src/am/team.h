@@ -128,6 +128,9 @@ extern BufFile *ann_team_open_file(AnnTeam *team, const char *format,...) pg_att
 extern void ann_team_close_file(AnnTeam *team, BufFile *file);
 extern void ann_team_delete_file(AnnTeam *team, const char *format,...) pg_attribute_printf(2, 3);
 
+/* Go to the beginning of a temporary file, whoever has it. */
+extern void ann_file_rewind(BufFile *file);
+
 /*
  * The leader makes memory of so many bytes; after the next ann_team_wait others
  * attach to it.  Then each takes the same arrays in the same order.  False if there
