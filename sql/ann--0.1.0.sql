@@ -169,7 +169,8 @@ COMMENT ON FUNCTION ann_index_info(regclass) IS 'what an index is, and its pages
 
 CREATE FUNCTION ann_chunks(index regclass,
 	OUT chunk integer, OUT first_heap_block bigint, OUT last_heap_block bigint,
-	OUT rows bigint, OUT dead bigint, OUT leaf_capacity integer)
+	OUT rows bigint, OUT dead bigint, OUT leaf_capacity integer,
+	OUT pages bigint, OUT bytes bigint)
 	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION ann_chunks(regclass) IS 'the sub-indexes that an index consists of';
 

@@ -15,6 +15,10 @@
  * load theirs into an arena in shared memory, at the places that the order of the table
  * gives them, whoever has read them.  If it does not fit maintenance_work_mem, or the
  * machine's shared memory, they go on with the files.
+ *
+ * An index of several chunks is several such builds by one process, of a range of the
+ * table's blocks each, with the same centre.  Here, too, the first vectors are looked at
+ * before; the members of a team take one chunk after the other.
  */
 #include "postgres.h"
 
@@ -100,12 +104,30 @@ typedef enum Course
 	COURSE_FILES
 } Course;
 
+/* How far a build of several chunks has come. */
+typedef struct ChunkProgress
+{
+	pg_atomic_uint64 blocks;	/* of the table, that have been read */
+	pg_atomic_uint32 told_of_files; /* 1: the user knows of them */
+} ChunkProgress;
+
+/* A chunk that has been built. */
+typedef struct BuiltChunk
+{
+	uint32		number;
+	bool		in_files;
+	AnnChunk	entry;			/* of the directory */
+} BuiltChunk;
+
 /* What the members of a team know of the build. */
 typedef struct BuildShared
 {
 	/* Set before there are workers */
 	AnnMeta		meta;
 	bool		has_centre;
+	BlockNumber blocks;			/* of the table, if there are several chunks, else 0 */
+
+	ChunkProgress progress;		/* of these */
 
 	/* Set by each member when it has read its part */
 	Found		found[MAX_PARALLEL_WORKER_LIMIT + 1];
@@ -137,6 +159,11 @@ typedef struct Build
 	AnnOpclass	opclass;
 	const AnnOptions *options;
 	AnnTeam    *team;
+
+	/* Of a chunk of several */
+	uint32		number;
+	ChunkProgress *progress;	/* NULL: there is one chunk */
+	BlockNumber reported;		/* blocks before this one have been */
 
 	/* Known from the first vector on */
 	AnnMeta		meta;
@@ -254,7 +281,7 @@ forget_vectors(Build *b)
 static AnnArena *
 make_arena(const Build *b)
 {
-	return ann_arena_make(b->info, (Size) maintenance_work_mem * 1024 / b->team->members,
+	return ann_arena_make(b->info, b->team->memory,
 						  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
 }
 
@@ -340,10 +367,12 @@ refuse_row(Build *b, ItemPointer tid, AnnProblem problem, ArrayType *array)
 					  RelationGetRelationName(b->index));
 }
 
-/* Memory has room for so many rows only. */
+/* Memory has room for so many rows only.  Of several chunks the first one tells it. */
 static void
 tell_of_files(Build *b, uint64 rows)
 {
+	if (b->progress != NULL && pg_atomic_exchange_u32(&b->progress->told_of_files, 1) != 0)
+		return;
 	ereport(NOTICE,
 			(errmsg("index \"%s\" is built through temporary files",
 					RelationGetRelationName(b->index)),
@@ -483,6 +512,13 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 		return;
 	}
 
+	/* nobody who looked at all of the table before has found a vector that is alive */
+	if (b->meta.dim == 0 && b->progress != NULL)
+	{
+		b->index_info->ii_BrokenHotChain = true;
+		return;
+	}
+
 	old = MemoryContextSwitchTo(GetMemoryChunkContext(b));
 	if (b->meta.dim == 0)
 		set_dimensions(b, &vector);
@@ -494,6 +530,23 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * All blocks before this one have been read.  The leader tells the progress view of all
+ * that members have read.
+ */
+static void
+report_blocks(Build *b, BlockNumber end)
+{
+	uint64		done;
+
+	if (end <= b->reported)
+		return;
+	done = pg_atomic_add_fetch_u64(&b->progress->blocks, end - b->reported);
+	b->reported = end;
+	if (ann_team_leads(b->team->other != NULL ? b->team->other : b->team))
+		pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_DONE, (int64) done);
+}
+
 static void
 build_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 			   bool alive, void *state)
@@ -501,6 +554,8 @@ build_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	Build	   *b = state;
 	MemoryContext old;
 
+	if (b->progress != NULL)
+		report_blocks(b, ItemPointerGetBlockNumber(tid));
 	if (isnull[0])
 	{
 		old = MemoryContextSwitchTo(GetMemoryChunkContext(b));
@@ -536,17 +591,28 @@ initial_meta(Relation index)
 		meta.m = (uint16) options->m;
 		meta.ef_construction = (uint16) options->ef_construction;
 	}
-	meta.chunks = 1;
+	meta.chunk_blocks = (uint32) options->chunk_blocks;
 	meta.seed = UINT64CONST(0x616e6e6f79);
 	meta.code_bits = ANN_CODE_BITS(meta.dim);
 	meta.centre = InvalidBlockNumber;
 	return meta;
 }
 
-/* Write the pages that are known last. */
-static void
-write_head(AnnBulk *bulk, const AnnMeta *meta, const AnnChunk *chunk)
+/* Start a new index with room for the pages that are known last: of so many chunks. */
+static AnnBulk *
+begin_file(Relation index, ForkNumber fork, uint32 num_chunks)
 {
+	AnnBulk    *bulk = ann_bulk_begin(index, fork);
+
+	ann_bulk_reserve(bulk, 1 + (num_chunks + ANN_CHUNKS_PER_PAGE - 1) / ANN_CHUNKS_PER_PAGE);
+	return bulk;
+}
+
+/* Write these pages. */
+static void
+write_head(AnnBulk *bulk, const AnnMeta *meta, const AnnChunk *chunks, uint32 num_chunks)
+{
+	BlockNumber block = ANN_DIRECTORY_BLOCK;
 	PGAlignedBlock page;
 
 	ann_page_init((Page) page.data, ANN_PAGE_META, 0);
@@ -554,23 +620,17 @@ write_head(AnnBulk *bulk, const AnnMeta *meta, const AnnChunk *chunk)
 	ann_page_set_used((Page) page.data, sizeof(AnnMeta));
 	ann_bulk_put_reserved(bulk, ANN_META_BLOCK, (Page) page.data);
 
-	ann_page_init((Page) page.data, ANN_PAGE_DIRECTORY, 0);
-	memcpy(ANN_PAGE_BODY(page.data), chunk, sizeof(AnnChunk));
-	ann_page_set_used((Page) page.data, sizeof(AnnChunk));
-	ann_bulk_put_reserved(bulk, ANN_DIRECTORY_BLOCK, (Page) page.data);
-}
+	for (uint32 i = 0; i < num_chunks; i += ANN_CHUNKS_PER_PAGE, block++)
+	{
+		uint32		n = Min(num_chunks - i, (uint32) ANN_CHUNKS_PER_PAGE);
 
-static AnnChunk
-empty_chunk(void)
-{
-	AnnChunk	chunk = {0};
-
-	chunk.roots = InvalidBlockNumber;
-	chunk.node_page = InvalidBlockNumber;
-	ItemPointerSetInvalid(&chunk.nulls.head);
-	ItemPointerSetInvalid(&chunk.nulls.tail);
-	chunk.undefined = chunk.nulls;
-	return chunk;
+		ann_page_init((Page) page.data, ANN_PAGE_DIRECTORY, 0);
+		memcpy(ANN_PAGE_BODY(page.data), chunks + i, sizeof(AnnChunk) * n);
+		ann_page_set_used((Page) page.data, sizeof(AnnChunk) * n);
+		if (i + n < num_chunks)
+			ANN_PAGE_TAIL((Page) page.data)->next = block + 1;
+		ann_bulk_put_reserved(bulk, block, (Page) page.data);
+	}
 }
 
 /* ---- A team ------------------------------------------------------------- */
@@ -600,15 +660,12 @@ look_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool
 	MemoryContextReset(b->row_context);
 }
 
-/* Look at the first rows of the table; b->sample is NULL if none was found. */
+/* Look at the first rows of so many blocks; b->sample is NULL if none was found. */
 static void
-look_at_first_rows(Build *b)
+look_at_first_rows(Build *b, BlockNumber blocks)
 {
-	BlockNumber blocks = RelationGetNumberOfBlocks(b->heap);
 	BlockNumber n = SAMPLE_BLOCKS;
 
-	/* one that has few vectors is not worth a team */
-	blocks = Min(blocks, Max(blocks / LOOK_SHARE, LOOK_BLOCKS));
 	for (BlockNumber first = 0; first < blocks; first += n, n *= 2)
 	{
 		n = Min(n, blocks - first);
@@ -631,21 +688,45 @@ estimate_rows(Relation heap)
 	return tuples;
 }
 
+/* The centre that the leader has chosen; NULL: none. */
+static const float *
+copy_centre(const BuildShared *shared)
+{
+	Size		size = sizeof(float) * shared->meta.dim;
+
+	/* the index is worked on when the team has gone */
+	return shared->has_centre ? memcpy(palloc(size), shared->centre, size) : NULL;
+}
+
 /* The members begin with the same knowledge. */
 static void
 join_build(Build *b, const BuildShared *shared)
 {
-	float	   *centre = NULL;
-
 	b->meta = shared->meta;
 	b->any_alive = true;		/* as the leader saw */
-	if (shared->has_centre)
-	{
-		/* the index is worked on when the team has gone */
-		centre = palloc(sizeof(float) * b->meta.dim);
-		memcpy(centre, shared->centre, sizeof(float) * b->meta.dim);
-	}
-	set_centre(b, centre);
+	set_centre(b, copy_centre(shared));
+}
+
+/* What can be known from the first rows, if there are any.  They are forgotten. */
+static BuildShared *
+learn_from_first_rows(Build *b, Size *size)
+{
+	int			dim = b->sample != NULL ? b->sample->first.dim : 0;
+	BuildShared *shared;
+
+	*size = offsetof(BuildShared, centre) + sizeof(float) * dim;
+	shared = palloc0(*size);
+	shared->meta = b->meta;
+	pg_atomic_init_u64(&shared->progress.blocks, 0);
+	pg_atomic_init_u32(&shared->progress.told_of_files, 0);
+	if (b->sample == NULL)
+		return shared;
+	shared->meta.dim = dim;
+	shared->meta.code_bits = ANN_CODE_BITS(dim);
+	shared->has_centre = b->meta.metric == ANN_METRIC_L2 && choose_centre(b->sample, shared->centre);
+	free_sample(b->sample);
+	b->sample = NULL;
+	return shared;
 }
 
 /*
@@ -656,6 +737,7 @@ static void
 gather_team(Build *b)
 {
 	double		rows = estimate_rows(b->heap);
+	BlockNumber blocks = RelationGetNumberOfBlocks(b->heap);
 	Size		size;
 	BuildShared *shared;
 	int			workers;
@@ -663,18 +745,13 @@ gather_team(Build *b)
 	b->team = ann_team_alone(b->heap, b->index);
 	if (ann_team_workers(b->heap, b->index, b->index_info, rows, ANN_MAX_DIMENSIONS) == 0)
 		return;
-	look_at_first_rows(b);
+
+	/* a table that has few vectors is not worth a team */
+	look_at_first_rows(b, Min(blocks, Max(blocks / LOOK_SHARE, LOOK_BLOCKS)));
 	if (b->sample == NULL)
 		return;
 	workers = ann_team_workers(b->heap, b->index, b->index_info, rows, b->sample->first.dim);
-	size = offsetof(BuildShared, centre) + sizeof(float) * b->sample->first.dim;
-	shared = palloc0(size);
-	shared->meta = b->meta;
-	shared->meta.dim = b->sample->first.dim;
-	shared->meta.code_bits = ANN_CODE_BITS(shared->meta.dim);
-	shared->has_centre = b->meta.metric == ANN_METRIC_L2 && choose_centre(b->sample, shared->centre);
-	free_sample(b->sample);
-	b->sample = NULL;
+	shared = learn_from_first_rows(b, &size);
 	b->team = ann_team_begin(b->heap, b->index, b->index_info->ii_Concurrent, workers,
 							 shared, size);
 	if (!ann_team_is_alone(b->team))
@@ -945,7 +1022,7 @@ dismiss_team(Build *b)
 
 /* ---- Writing ------------------------------------------------------------ */
 
-/* Make the one chunk of all rows; the members of a team do so together. */
+/* Make a chunk of all rows; the members of a team do so together. */
 static void
 make_chunk(Build *b, AnnBulk *bulk, AnnTidWriter *tids, AnnChunk *chunk)
 {
@@ -961,27 +1038,39 @@ make_chunk(Build *b, AnnBulk *bulk, AnnTidWriter *tids, AnnChunk *chunk)
 	}
 	chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, rows));
 	chunk->roots = (ann_is_graph(b->info) ? ann_link_chunk : ann_grow_chunk)
-		(b->index, b->info, bulk, tids, 0, &source, chunk->leaf_capacity, &elements);
+		(b->index, b->info, bulk, tids, b->number, &source, chunk->leaf_capacity, &elements);
 	chunk->max_norm = b->info->max_norm;
 	chunk->rows = elements;
+}
+
+/* The centre is written before anything that is less of it. */
+static void
+write_centre(Build *b, AnnBulk *bulk)
+{
+	if (b->info != NULL && b->info->centre != NULL)
+		b->info->meta.centre = ann_centre_write(bulk, b->info->centre, b->meta.dim);
+}
+
+/* The rows that have no place in the trees. */
+static void
+write_lists(Build *b, AnnTidWriter *tids, AnnChunk *chunk)
+{
+	write_tids(tids, &b->nulls, &chunk->nulls);
+	write_tids(tids, &b->undefined, &chunk->undefined);
 }
 
 /* Write everything that the scan has found. */
 static void
 write_index(Build *b)
 {
-	AnnBulk    *bulk = ann_bulk_begin(b->index, MAIN_FORKNUM);
-	AnnTidWriter *tids;
-	AnnChunk	chunk = empty_chunk();
+	AnnBulk    *bulk = begin_file(b->index, MAIN_FORKNUM, 1);
+	AnnTidWriter *tids = ann_tids_begin(bulk, 0);
+	AnnChunk	chunk = ann_chunk_new();
 
-	ann_bulk_reserve(bulk, 2);
-	tids = ann_tids_begin(bulk, 0);
-	write_tids(tids, &b->nulls, &chunk.nulls);
-	write_tids(tids, &b->undefined, &chunk.undefined);
+	write_lists(b, tids, &chunk);
 	if (b->rows > 0)
 	{
-		if (b->info->centre != NULL)
-			b->info->meta.centre = ann_centre_write(bulk, b->info->centre, b->meta.dim);
+		write_centre(b, bulk);
 		if (!ann_team_is_alone(b->team))
 			ann_bulk_share(bulk);
 		ann_team_wait(b->team);
@@ -991,10 +1080,10 @@ write_index(Build *b)
 	ann_tids_end(tids);
 	ann_team_phase(b->team, ANN_PHASE_WRITE);
 	ann_team_end(b->team);
-	write_head(bulk, &b->meta, &chunk);
+	write_head(bulk, &b->meta, &chunk, 1);
 	ann_bulk_end(bulk);
 	if (b->in_files && ann_is_graph(b->info))
-		ann_graph_connect(b->index, b->heap, b->info, &chunk);
+		ann_graph_connect(b->index, b->heap, b->info, &chunk, &b->in_files, 1);
 }
 
 /* What a member of a team does of that. */
@@ -1013,8 +1102,6 @@ help_write(Build *b)
 	ann_bulk_leave(bulk);
 }
 
-/* ---- CREATE INDEX ------------------------------------------------------- */
-
 /* The scan is over: what could not be known before. */
 static void
 finish_rows(Build *b)
@@ -1031,6 +1118,227 @@ finish_rows(Build *b)
 	else
 		ann_arena_augment(b->arena, 0, b->arena->count);
 }
+
+/* ---- Several chunks ----------------------------------------------------- */
+
+/* A member's file of the chunks that he has built. */
+#define CHUNKS_FILE "chunks.%d"
+
+/* So many chunks has a table of so many blocks. */
+static uint32
+count_chunks(const Build *b, BlockNumber blocks)
+{
+	if (b->meta.chunk_blocks == 0 || blocks == 0)
+		return 1;
+	return ann_chunk_of(&b->meta, blocks - 1) + 1;
+}
+
+/* A build of chunk 'number', in the current context, by one who builds all of them. */
+static Build *
+begin_chunk(const Build *b, uint32 number)
+{
+	Build	   *c = palloc(sizeof(Build));
+
+	*c = *b;
+	c->team = ann_team_within(b->team);
+	c->number = number;
+	c->reported = number * b->meta.chunk_blocks;
+	if (b->info != NULL)
+		set_centre(c, b->info->centre);
+	return c;
+}
+
+/* Build a chunk from its part of the table, and write it. */
+static void
+build_chunk(Build *c, AnnBulk *bulk, BlockNumber blocks, Found *found, BuiltChunk *result)
+{
+	BlockNumber first = c->reported;
+	BlockNumber n = Min(c->meta.chunk_blocks, blocks - first);
+	AnnTidWriter *tids = ann_tids_begin(bulk, c->number);
+
+	found->heap_tuples += table_index_build_range_scan(c->heap, c->index, c->index_info, false,
+													   false, false, first, n, build_callback,
+													   c, NULL);
+	report_blocks(c, first + n);
+	finish_rows(c);
+
+	/* through files, rows are linked in one pass and written in another */
+	if (c->in_files && ann_is_graph(c->info))
+		c->team->share = 0.5;
+	found->rows += c->rows;
+	found->nulls += c->nulls.count;
+	found->undefined += c->undefined.count;
+	result->number = c->number;
+	result->in_files = c->in_files;
+	result->entry = ann_chunk_new();
+	write_lists(c, tids, &result->entry);
+	if (c->rows > 0)
+		make_chunk(c, bulk, tids, &result->entry);
+	ann_tids_end(tids);
+	ann_team_end(c->team);
+}
+
+/* Called for each chunk that has been built. */
+typedef void (*KeepChunk) (const BuiltChunk *chunk, void *state);
+
+/* Build the chunks that come our way. */
+static void
+build_our_chunks(Build *b, AnnBulk *bulk, BlockNumber blocks, Found *found, KeepChunk keep,
+				 void *state)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann build chunk",
+												  ALLOCSET_DEFAULT_SIZES);
+	uint64		number;
+	uint64		n;
+
+	while (ann_team_take(b->team, count_chunks(b, blocks), 1, &number, &n))
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		BuiltChunk	chunk;
+
+		build_chunk(begin_chunk(b, (uint32) number), bulk, blocks, found, &chunk);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+		keep(&chunk, state);
+	}
+	found->has_broken_chain = b->index_info->ii_BrokenHotChain;
+	MemoryContextDelete(context);
+}
+
+/* The chunks of an index, as the leader knows them in the end. */
+typedef struct BuiltChunks
+{
+	AnnChunk   *entries;
+	bool	   *in_files;
+	bool		any_in_files;
+} BuiltChunks;
+
+/* KeepChunk of the leader. */
+static void
+note_chunk(const BuiltChunk *chunk, void *state)
+{
+	BuiltChunks *all = state;
+
+	all->entries[chunk->number] = chunk->entry;
+	all->in_files[chunk->number] = chunk->in_files;
+	all->any_in_files |= chunk->in_files;
+}
+
+/* KeepChunk of others. */
+static void
+save_chunk(const BuiltChunk *chunk, void *state)
+{
+	BufFileWrite((BufFile *) state, unconstify(BuiltChunk *, chunk), sizeof(BuiltChunk));
+}
+
+/* What the others have built; and what all have found. */
+static void
+collect_chunks(Build *b, const BuildShared *shared, BuiltChunks *all, IndexBuildResult *result)
+{
+	for (int i = 0; i < b->team->members; i++)
+	{
+		const Found *found = &shared->found[i];
+		BuiltChunk	chunk;
+		BufFile    *file;
+
+		result->heap_tuples += found->heap_tuples;
+		result->index_tuples += (double) (found->rows + found->nulls + found->undefined);
+		b->index_info->ii_BrokenHotChain |= found->has_broken_chain;
+		if (i == 0)
+			continue;
+		file = ann_team_open_file(b->team, CHUNKS_FILE, i);
+		while (BufFileRead(file, &chunk, sizeof(chunk)) == sizeof(chunk))
+			note_chunk(&chunk, all);
+		ann_team_close_file(b->team, file);
+	}
+}
+
+/* What a member of a team does, and one who is alone, too. */
+static void
+begin_chunks(Build *b, BuildShared *shared)
+{
+	b->progress = &shared->progress;
+
+	/* chunks are scanned one by one */
+	if (b->team->scan != NULL)
+		table_endscan(b->team->scan);
+	b->meta = shared->meta;
+	b->any_alive = true;
+	if (b->meta.dim != 0)
+	{
+		b->info = ann_index_make(&b->meta);
+		b->info->centre = copy_centre(shared);
+	}
+	ann_team_phase(b->team, ANN_PHASE_BUILD);
+}
+
+/* Gather a team of so many at most as there are chunks; what it shares, also if of one. */
+static BuildShared *
+gather_for_chunks(Build *b, BlockNumber blocks)
+{
+	double		rows = estimate_rows(b->heap);
+	int			chunks = (int) Min(count_chunks(b, blocks), MAX_PARALLEL_WORKER_LIMIT);
+	BuildShared *shared;
+	Size		size;
+	int			workers;
+
+	look_at_first_rows(b, blocks);
+	shared = learn_from_first_rows(b, &size);
+	shared->blocks = blocks;
+	workers = shared->meta.dim == 0 ? 0 :
+		ann_team_workers(b->heap, b->index, b->index_info, rows, (int) shared->meta.dim);
+	b->team = ann_team_begin(b->heap, b->index, b->index_info->ii_Concurrent,
+							 Min(workers, chunks - 1), shared, size);
+	pgstat_progress_update_param(PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) rows);
+	return ann_team_is_alone(b->team) ? shared : b->team->state;
+}
+
+/* The build of an index of several chunks of a table of so many blocks. */
+static void
+build_chunks(Build *b, BlockNumber blocks, IndexBuildResult *result)
+{
+	uint32		n = count_chunks(b, blocks);
+	AnnBulk    *bulk = begin_file(b->index, MAIN_FORKNUM, n);
+	BuildShared *shared = gather_for_chunks(b, blocks);
+	BuiltChunks all;
+
+	all.entries = palloc_extended(sizeof(AnnChunk) * (Size) n, MCXT_ALLOC_HUGE);
+	all.in_files = palloc(sizeof(bool) * n);
+	all.any_in_files = false;
+	begin_chunks(b, shared);
+	write_centre(b, bulk);
+	if (!ann_team_is_alone(b->team))
+		ann_bulk_share(bulk);
+	ann_team_wait(b->team);
+	build_our_chunks(b, bulk, blocks, &shared->found[0], note_chunk, &all);
+	ann_team_wait(b->team);
+	collect_chunks(b, shared, &all, result);
+	ann_team_phase(b->team, ANN_PHASE_WRITE);
+	ann_team_end(b->team);
+	write_head(bulk, b->info != NULL ? &b->info->meta : &b->meta, all.entries, n);
+	ann_bulk_end(bulk);
+	if (all.any_in_files && ann_is_graph(b->info))
+		ann_graph_connect(b->index, b->heap, b->info, all.entries, all.in_files, n);
+}
+
+/* What a member of its team does of that. */
+static void
+help_build_chunks(Build *b, BuildShared *shared)
+{
+	BufFile    *file = ann_team_create_file(b->team, CHUNKS_FILE, b->team->number);
+	AnnBulk    *bulk;
+
+	begin_chunks(b, shared);
+	ann_team_wait(b->team);
+	bulk = ann_bulk_join(b->index);
+	build_our_chunks(b, bulk, shared->blocks, &shared->found[b->team->number], save_chunk, file);
+	ann_bulk_leave(bulk);
+	BufFileClose(file);
+	ann_team_wait(b->team);
+}
+
+/* ---- One chunk ---------------------------------------------------------- */
 
 /* What members of a team do between reading the table and making the index. */
 static void
@@ -1053,6 +1361,37 @@ share_rows(Build *b, IndexBuildResult *result)
 		share_memory(b);
 }
 
+/* Read the table, or a member's part of it. */
+static double
+scan_table(Build *b)
+{
+	return table_index_build_scan(b->heap, b->index, b->index_info, true,
+								  ann_team_leads(b->team), build_callback, b, b->team->scan);
+}
+
+/* The build of an index of one chunk. */
+static void
+build_one_chunk(Build *b, IndexBuildResult *result)
+{
+	gather_team(b);
+	ann_team_phase(b->team, ANN_PHASE_SCAN);
+	result->heap_tuples = scan_table(b);
+	if (!ann_team_is_alone(b->team))
+	{
+		share_rows(b, result);
+		if (b->rows == 0)
+			dismiss_team(b);
+	}
+	if (ann_team_is_alone(b->team))
+		finish_rows(b);
+	ann_team_phase(b->team, b->in_files ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
+	write_index(b);
+	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
+}
+
+/* ---- CREATE INDEX ------------------------------------------------------- */
+
 static Build *
 begin_build(Relation heap, Relation index, IndexInfo *indexInfo)
 {
@@ -1069,39 +1408,21 @@ begin_build(Relation heap, Relation index, IndexInfo *indexInfo)
 	return b;
 }
 
-/* Read the table, or a member's part of it. */
-static double
-scan_table(Build *b)
-{
-	return table_index_build_scan(b->heap, b->index, b->index_info, true,
-								  ann_team_leads(b->team), build_callback, b, b->team->scan);
-}
-
 IndexBuildResult *
 ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 {
 	Build	   *b = begin_build(heap, index, indexInfo);
+	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
 
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data",
 			 RelationGetRelationName(index));
-	gather_team(b);
-	ann_team_phase(b->team, ANN_PHASE_SCAN);
-	result->heap_tuples = scan_table(b);
-	if (!ann_team_is_alone(b->team))
-	{
-		share_rows(b, result);
-		if (b->rows == 0)
-			dismiss_team(b);
-	}
-	if (ann_team_is_alone(b->team))
-		finish_rows(b);
-	ann_team_phase(b->team, b->in_files ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
-	write_index(b);
+	if (count_chunks(b, blocks) > 1)
+		build_chunks(b, blocks, result);
+	else
+		build_one_chunk(b, result);
 	ann_team_phase(b->team, 0);
-	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
 	return result;
 }
 
@@ -1109,13 +1430,19 @@ void
 ann_build_member(AnnTeam *team, bool concurrent)
 {
 	IndexInfo  *indexInfo = BuildIndexInfo(team->index);
+	BuildShared *shared = team->state;
 	Build	   *b;
 	IndexBuildResult result = {0};
 
 	indexInfo->ii_Concurrent = concurrent;
 	b = begin_build(team->heap, team->index, indexInfo);
 	b->team = team;
-	join_build(b, team->state);
+	if (shared->blocks > 0)
+	{
+		help_build_chunks(b, shared);
+		return;
+	}
+	join_build(b, shared);
 	result.heap_tuples = scan_table(b);
 	share_rows(b, &result);
 	if (b->arena != NULL)
@@ -1127,10 +1454,9 @@ void
 ann_build_empty(Relation index)
 {
 	AnnMeta		meta = initial_meta(index);
-	AnnChunk	chunk = empty_chunk();
-	AnnBulk    *bulk = ann_bulk_begin(index, INIT_FORKNUM);
+	AnnChunk	chunk = ann_chunk_new();
+	AnnBulk    *bulk = begin_file(index, INIT_FORKNUM, 1);
 
-	ann_bulk_reserve(bulk, 2);
-	write_head(bulk, &meta, &chunk);
+	write_head(bulk, &meta, &chunk, 1);
 	ann_bulk_end(bulk);
 }

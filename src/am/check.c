@@ -13,7 +13,7 @@
  *
  *	 meta				no metapage, or one with values out of range
  *	 centre				the centre is missing, or not finite
- *	 directory			a page of the directory; or too few or many chunks
+ *	 directory			a page of the directory; or too many chunks
  *	 chunk				an entry of the directory			number in the page
  *	 page				not a page of ann, or of no chunk
  *	 roots				the list of roots of a chunk
@@ -45,6 +45,7 @@
  *	 tids_segment		values of a segment					item
  *	 tids_twice			a segment of two lists				item
  *	 tids_orphan		a segment of no list				item
+ *	 row_chunk			a row of another chunk's part of the table	of its owner
  *	 row_link			a TID behind the end of the table	of its owner
  *	 row_list			a row in a list where it should not be	of its owner
  *	 row_vector			an element with another vector than its row's	slot + 1
@@ -262,7 +263,7 @@ walk_index(AnnCheck *check)
 	check->freed = ann_place_set_make();
 	check->living = check->rows == NULL ? NULL : ann_place_set_make();
 	check->garbage = false;
-	check->lists_whole = check->num_chunks == check->meta.chunks;
+	check->lists_whole = check->directory_whole;
 	ann_check_pages(check);
 	if (!usable)
 		return false;

@@ -80,6 +80,7 @@ typedef struct AnnCheck
 	uint32		num_chunks;
 	BlockNumber *directory;		/* blocks of the directory */
 	uint32		num_directory;
+	bool		directory_whole;	/* it was followed to its end */
 
 	/* Of each block, as the walk has seen it */
 	BlockNumber blocks;

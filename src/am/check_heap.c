@@ -60,6 +60,7 @@ typedef struct RowEntry
 {
 	BlockNumber block;			/* for the report */
 	int			offset;
+	uint32		chunk;
 	RowPlace	place;
 	const AnnElement *element;	/* NULL but for ROW_ELEMENT */
 } RowEntry;
@@ -223,6 +224,11 @@ check_tid(AnnCheck *check, const RowEntry *entry, const ItemPointerData *tid)
 						 ItemPointerGetOffsetNumberNoCheck(tid));
 		return;
 	}
+	if (ann_chunk_of(&check->meta, ItemPointerGetBlockNumber(tid)) != entry->chunk)
+		ann_check_report(check, entry->block, entry->offset, "row_chunk",
+						 "row (%u,%u) is in chunk %u, where it does not belong",
+						 ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid),
+						 entry->chunk);
 	if (fetch_row(rows, tid))
 		check_visible(check, entry, tid);
 	forget_row(rows);
@@ -295,7 +301,7 @@ static void
 check_element_rows(AnnCheck *check, BlockNumber block, Page page, int slot)
 {
 	AnnCheckRows *rows = check->rows;
-	RowEntry	entry = {block, slot + 1, ROW_ELEMENT, rows->stored};
+	RowEntry	entry = {block, slot + 1, ANN_PAGE_TAIL(page)->chunk, ROW_ELEMENT, rows->stored};
 	BlockNumber where;
 	int			n;
 
@@ -321,7 +327,7 @@ check_all_elements(AnnCheck *check)
 
 		CHECK_FOR_INTERRUPTS();
 		if (ann_check_page(check, block, check->strategy, &copy) != ANN_PAGE_ELEMENT ||
-			ANN_PAGE_TAIL(copy.data)->chunk >= check->meta.chunks)
+			ANN_PAGE_TAIL(copy.data)->chunk >= check->num_chunks)
 			continue;
 		slots = ann_check_slots(check, (Page) copy.data);
 		for (int slot = 0; slot < slots; slot++)
@@ -335,7 +341,7 @@ check_chunk_rows(AnnCheck *check, uint32 chunk, Size list, RowPlace place)
 {
 	AnnCheckRows *rows = check->rows;
 	RowEntry	entry = {check->directory[chunk / ANN_CHUNKS_PER_PAGE],
-		(int) (chunk % ANN_CHUNKS_PER_PAGE), place, NULL};
+		(int) (chunk % ANN_CHUNKS_PER_PAGE), chunk, place, NULL};
 	AnnListOwner owner = {.chunk = chunk, .is_chunk = true, .list = list};
 	int			n;
 

@@ -76,8 +76,9 @@ check_meta_values(AnnCheck *check)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the number of trees is %u, which is not within 1 and %d",
 						 meta->trees, ANN_MAX_ROOTS);
-	if (meta->chunks < 1)
-		ann_check_report(check, ANN_META_BLOCK, -1, "meta", "there are no chunks");
+	if (meta->chunk_blocks > PG_INT32_MAX)
+		ann_check_report(check, ANN_META_BLOCK, -1, "meta", "a chunk has %u blocks of the table",
+						 meta->chunk_blocks);
 	if (meta->epoch & ANN_EPOCH_CHANGING)
 		ann_check_report(check, ANN_META_BLOCK, -1, "meta",
 						 "the epoch is %u, which is out of range", meta->epoch);
@@ -205,6 +206,7 @@ read_directory(AnnCheck *check)
 	PGAlignedBlock copy;
 
 	check->num_directory = check->num_chunks = 0;
+	check->directory_whole = false;
 	check->directory = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(BlockNumber));
 	check->chunks = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(AnnChunk));
 	while (block != InvalidBlockNumber)
@@ -222,10 +224,11 @@ read_directory(AnnCheck *check)
 		add_entries(check, block, (Page) copy.data);
 		block = ANN_PAGE_TAIL(copy.data)->next;
 	}
-	if (check->num_chunks != check->meta.chunks)
+	check->directory_whole = true;
+	if (check->num_chunks > 1 && check->meta.chunk_blocks == 0)
 		ann_check_report(check, ANN_DIRECTORY_BLOCK, -1, "directory",
-						 "the directory has %u entries, not %u as the metapage says",
-						 check->num_chunks, check->meta.chunks);
+						 "the directory has %u entries, though there is one chunk",
+						 check->num_chunks);
 }
 
 /* The values of an entry, but for what they lead to. */
@@ -236,7 +239,9 @@ check_chunk(AnnCheck *check, uint32 number)
 	BlockNumber block = check->directory[number / ANN_CHUNKS_PER_PAGE];
 	int			offset = number % ANN_CHUNKS_PER_PAGE;
 
-	if ((chunk->epoch & ~ANN_EPOCH_CHANGING) != check->meta.epoch)
+	/* another one that is of an earlier epoch is empty */
+	if (number == 0 ? (chunk->epoch & ~ANN_EPOCH_CHANGING) != check->meta.epoch
+		: chunk->epoch > check->meta.epoch)
 		ann_check_report(check, block, offset, "chunk",
 						 "chunk %u is of epoch %u, the index of %u", number,
 						 chunk->epoch & ~ANN_EPOCH_CHANGING, check->meta.epoch);
@@ -256,15 +261,6 @@ check_chunk(AnnCheck *check, uint32 number)
 	if (!(chunk->max_norm >= 0))
 		ann_check_report(check, block, offset, "chunk",
 						 "the largest norm of chunk %u is %g", number, chunk->max_norm);
-	if (number == 0 && chunk->first_heap_block != 0)
-		ann_check_report(check, block, offset, "chunk",
-						 "the first chunk begins with block %u of the table",
-						 chunk->first_heap_block);
-	if (number > 0 && (chunk[-1].heap_blocks == 0 ||
-					   (uint64) chunk[-1].first_heap_block + chunk[-1].heap_blocks >
-					   chunk->first_heap_block))
-		ann_check_report(check, block, offset, "chunk",
-						 "chunk %u begins within the one before it", number);
 }
 
 /* Metapage and directory together, which may change together. */
@@ -273,6 +269,7 @@ check_head(AnnCheck *check, void *state)
 {
 	check->blocks = RelationGetNumberOfBlocks(check->index);
 	check->num_chunks = 0;
+	check->directory_whole = false;
 	check_meta(check);
 	if (check->info == NULL)
 		return;
@@ -303,6 +300,8 @@ ann_check_read_chunk(AnnCheck *check, uint32 number, AnnChunk *chunk)
 		ann_page_used((Page) copy.data) < at + sizeof(AnnChunk))
 		return false;
 	memcpy(chunk, ANN_PAGE_BODY(copy.data) + at, sizeof(AnnChunk));
+	if (number > 0 && chunk->epoch < check->meta.epoch)
+		ann_chunk_empty(chunk, check->meta.epoch);
 	return true;
 }
 
@@ -560,7 +559,7 @@ note_page(AnnCheck *check, BlockNumber block, PGAlignedBlock *copy)
 	chunk = ANN_PAGE_TAIL(copy->data)->chunk;
 	check->kind[block] = (uint8) kind;
 	check->chunk_of[block] = chunk;
-	if (check->info != NULL && kind != ANN_PAGE_FREE && chunk >= check->meta.chunks)
+	if (check->info != NULL && kind != ANN_PAGE_FREE && chunk >= check->num_chunks)
 		ann_check_report(check, block, -1, "page",
 						 "the page belongs to chunk %u, which is not there", chunk);
 	return kind;

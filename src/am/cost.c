@@ -140,28 +140,38 @@ typedef struct SearchWork
 	double		measured;		/* vectors compared exactly */
 } SearchWork;
 
+/* The chunks of an index that has been built with its options. */
+static double
+count_chunks(const IndexOptInfo *index, const AnnOptions *options)
+{
+	if (options->chunk_blocks == 0)
+		return 1;
+	return Max(ceil((double) index->rel->pages / options->chunk_blocks), 1);
+}
+
 /* A forest: leaf pages with the codes, and a page for each vector. */
 static SearchWork
 forest_work(IndexOptInfo *index, const AnnOptions *options, double rows, double wanted)
 {
 	SearchWork	work;
 
-	work.codes = ann_search_rows(rows, wanted, options->trees);
+	work.codes = ann_search_rows(rows, count_chunks(index, options), wanted, options->trees);
 	work.measured = Min(work.codes, RERANKED_MINIMUM + RERANKED_PER_ROW * wanted);
 	work.pages = index->pages / (ELEMENT_TO_CODE + (double) options->trees) *
 		work.codes / rows + work.measured;
 	return work;
 }
 
-/* A graph: a page for each node that is visited, and those of the entries. */
+/* Graphs: a page for each node that is visited, and those of the entries. */
 static SearchWork
-graph_work(const AnnOptions *options, double rows, double wanted)
+graph_work(IndexOptInfo *index, const AnnOptions *options, double rows, double wanted)
 {
+	double		chunks = count_chunks(index, options);
 	SearchWork	work;
 
-	work.measured = Min(ann_search_ef(wanted), rows);
-	work.codes = work.measured * 2 * options->m + ENTRY_PAGES * CODES_PER_PAGE;
-	work.pages = work.measured + ENTRY_PAGES;
+	work.measured = Min(chunks * ann_search_ef(wanted), rows);
+	work.codes = work.measured * 2 * options->m + chunks * ENTRY_PAGES * CODES_PER_PAGE;
+	work.pages = work.measured + chunks * ENTRY_PAGES;
 	return work;
 }
 
@@ -177,7 +187,7 @@ search_cost(PlannerInfo *root, IndexOptInfo *index, double wanted,
 	SearchWork	work;
 	double		pages;
 
-	work = method == ANN_METHOD_HNSW ? graph_work(&options, rows, wanted)
+	work = method == ANN_METHOD_HNSW ? graph_work(index, &options, rows, wanted)
 		: forest_work(index, &options, rows, wanted);
 	pages = Min(ceil(work.pages), Max(index->pages, 1));
 	*pages_read = pages;

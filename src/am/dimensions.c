@@ -4,13 +4,14 @@
  *
  * The first row sets it.  Should that row never be committed, or all rows be
  * deleted, a row of another number may come, and the index begins anew: the
- * epoch is counted up, which makes garbage of all pages of elements, and the
- * chunk has no trees any more.
+ * epoch is counted up, which makes garbage of all pages of elements, and no
+ * chunk has trees any more.
  *
  * No lock keeps inserts away meanwhile.  Instead, who changes the dimensions
- * first says so in the directory, then looks for rows, then changes them or
- * not; and who adds a row looks into the directory afterwards.  Either the
- * first finds the row, or the second finds the note, and waits for the outcome.
+ * first says so in the directory's first entry, then looks for rows, then changes
+ * them or not; and who adds a row, to whatever chunk, looks at that entry
+ * afterwards.  Either the first finds the row, or the second finds the note, and
+ * waits for the outcome.
  *
  * Rows that nobody sees any more may have been deleted a moment ago, so that a
  * standby has snapshots that see them, and no record of the table has told it that
@@ -152,29 +153,42 @@ is_gone(ItemPointer tid, void *state)
 	return true;
 }
 
+/* Look for a row that stays among those of a chunk that have no distance. */
+static void
+search_undefined(Relation index, uint32 number, Search *search)
+{
+	ItemPointer tids = NULL;
+	int			capacity = 0;
+	int			n = ann_chunk_tids(index, number, offsetof(AnnChunk, undefined), &tids,
+								   &capacity);
+
+	for (int i = 0; i < n && !search->found; i++)
+		is_gone(&tids[i], search);
+	if (tids != NULL)
+		pfree(tids);
+}
+
 /* Vacuum the index until a row is found that stays. */
 static void
 search_rows(Relation index, const AnnIndex *info, Search *search)
 {
 	AnnVacuum	vacuum = {0};
-	ItemPointer tids = NULL;
-	int			capacity = 0;
-	int			n;
+	AnnChunk   *chunks;
+	uint32		num_chunks;
 	BlockNumber blocks = RelationGetNumberOfBlocks(index);
 
 	vacuum.index = index;
 	vacuum.callback = is_gone;
 	vacuum.state = search;
-	n = ann_chunk_tids(index, 0, offsetof(AnnChunk, undefined), &tids, &capacity);
-	for (int i = 0; i < n && !search->found; i++)
-		is_gone(&tids[i], search);
+	(void) ann_index_chunks(index, &chunks, &num_chunks);
+	pfree(chunks);
+	for (uint32 i = 0; i < num_chunks && !search->found; i++)
+		search_undefined(index, i, search);
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks && !search->found; block++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ann_element_page_vacuum(&vacuum, info, block);
 	}
-	if (tids != NULL)
-		pfree(tids);
 }
 
 /* The first element of a page that has a row. */
@@ -289,12 +303,7 @@ switch_dimensions(Relation index, const AnnVector *row)
 	meta->code_bits = ANN_CODE_BITS(row->dim);
 	meta->centre = centre;
 	meta->epoch = (meta->epoch + 1) & ~ANN_EPOCH_CHANGING;
-	chunk->epoch = meta->epoch;
-	chunk->roots = InvalidBlockNumber;
-	chunk->node_page = InvalidBlockNumber;
-	chunk->leaf_capacity = 0;
-	chunk->rows = chunk->dead = 0;
-	chunk->max_norm = 0;
+	ann_chunk_empty(chunk, meta->epoch);
 	ann_edit_commit(&edit);
 	ann_structure_unlock(index, ShareLock);
 }

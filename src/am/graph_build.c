@@ -33,22 +33,29 @@ typedef struct GraphShared
 	BlockNumber end;			/* the block behind those of the records */
 } GraphShared;
 
-/* Say where each record will be, from this block on; returns the one behind them. */
+/* Say where each record will be; returns the block behind them. */
 static BlockNumber
-place_records(const AnnGraphMaker *maker, BlockNumber first)
+place_records(const AnnGraphMaker *maker, AnnBulk *bulk)
 {
+	ItemPointer refs = maker->arena->refs;
 	AnnRecordPlaces places;
+	BlockNumber pages;
+	BlockNumber first;
 
-	ann_record_places_init(&places, maker->arena->info, first);
+	ann_record_places_init(&places, maker->arena->info, 0);
 	for (uint32 i = 0; i < maker->arena->count; i++)
 	{
 		uint32		row = maker->visits.order[i];
 
 		if (i % PIECE == 0)
 			CHECK_FOR_INTERRUPTS();
-		maker->arena->refs[row] = ann_record_place(&places, maker->graph.degrees[row]);
+		refs[row] = ann_record_place(&places, maker->graph.degrees[row]);
 	}
-	return ann_record_places_end(&places);
+	pages = ann_record_places_end(&places);
+	first = ann_bulk_claim(bulk, pages);
+	for (uint32 i = 0; i < maker->arena->count; i++)
+		ItemPointerSetBlockNumber(&refs[i], ItemPointerGetBlockNumber(&refs[i]) + first);
+	return first + pages;
 }
 
 /* Write the record of a row. */
@@ -107,8 +114,7 @@ write_records(const AnnGraphMaker *maker, AnnBulk *bulk, uint32 chunk, BlockNumb
 		uint32		behind = next_page(maker, (uint32) (taken + n));
 		BlockNumber block = page_of(maker, first, end);
 
-		if (!ann_team_is_alone(maker->team))
-			ann_bulk_go_to(bulk, block, page_of(maker, behind, end) - block);
+		ann_bulk_go_to(bulk, block, page_of(maker, behind, end) - block);
 		ann_record_writer_init(writer, maker->arena->info, bulk, chunk);
 		for (uint32 i = first; i < behind; i++)
 		{
@@ -137,18 +143,8 @@ merge_rows(AnnTeam *team, AnnArena *arena, AnnTidWriter *tids, GraphShared *shar
 static void
 find_places(const AnnGraphMaker *maker, AnnBulk *bulk, GraphShared *shared)
 {
-	if (!ann_team_leads(maker->team))
-		return;
-	if (ann_team_is_alone(maker->team))
-		shared->end = place_records(maker, ann_bulk_pages(bulk));
-	else
-	{
-		/* nobody else extends the file meanwhile */
-		BlockNumber first = ann_bulk_claim(bulk, 0);
-
-		shared->end = place_records(maker, first);
-		ann_bulk_claim(bulk, shared->end - first);
-	}
+	if (ann_team_leads(maker->team))
+		shared->end = place_records(maker, bulk);
 }
 
 Size

@@ -221,8 +221,8 @@ find_candidates(GraphInsert *g, float *floats)
 	AnnGraphSearch search;
 
 	ann_tree_vector_query(info, floats, query);
-	ann_graph_search_begin(&search, g->at->index, info, &g->at->chunk, query, visit,
-						   info->meta.scalar == ANN_SCALAR_NONE ? visited : NULL, g);
+	ann_graph_search_begin(&search, g->at->index, info, g->at->number, &g->at->chunk, query,
+						   visit, info->meta.scalar == ANN_SCALAR_NONE ? visited : NULL, g);
 	ann_graph_search_run(&search, info->meta.ef_construction);
 	qsort(g->candidates, g->count, sizeof(Candidate), compare_candidates);
 }

@@ -57,7 +57,7 @@
 
 void
 ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *info,
-					   const AnnChunk *chunk, const AnnTreeVector *v,
+					   uint32 number, const AnnChunk *chunk, const AnnTreeVector *v,
 					   AnnNodeVisitor visit, AnnNodeVisited visited, void *state)
 {
 	Size		size = ann_code_query_size(info->link_bits, info->link_dim);
@@ -71,7 +71,7 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	search->link_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 											 info->link_bits, info->link_dim, v->rotated);
 	search->scratch = palloc(ann_record_scratch(info));
-	ann_leaf_search_begin(&search->entries, index, info, chunk, v);
+	ann_leaf_search_begin(&search->entries, index, info, number, chunk, 1, v);
 	ann_frontier_init(&search->pool, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_frontier_init(&search->rejected, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 512), 512);
@@ -232,7 +232,7 @@ meet_entries(AnnGraphSearch *s)
 {
 	AnnLeafSearch *entries = &s->entries;
 	AnnCandidate next;
-	double		rows = (double) entries->chunk.rows / ANN_ROWS_PER_ENTRY / INSPECTED_OF;
+	double		rows = entries->rows / ANN_ROWS_PER_ENTRY / INSPECTED_OF;
 
 	rows = Max(Max(rows, MIN_INSPECTED), 2 * entries->inspected);
 	if (entries->candidates.size == 0)

@@ -88,13 +88,14 @@ ann_record_is_dead(const AnnElement *record)
 }
 
 /*
- * Make ready to search a chunk, whose entry in the directory this is, for a query
- * (ann_tree_vector_query), which must stay.  Memory is of the current context.
+ * Make ready to search chunk 'number', whose entry in the directory this is, for a
+ * query (ann_tree_vector_query), which must stay.  Memory is of the current context.
  */
 extern void ann_graph_search_begin(AnnGraphSearch *search, Relation index,
-								   const AnnIndex *info, const AnnChunk *chunk,
-								   const AnnTreeVector *v, AnnNodeVisitor visit,
-								   AnnNodeVisited visited, void *state);
+								   const AnnIndex *info, uint32 number,
+								   const AnnChunk *chunk, const AnnTreeVector *v,
+								   AnnNodeVisitor visit, AnnNodeVisited visited,
+								   void *state);
 
 /* Visit nodes until the ef nearest of them have been found. */
 extern void ann_graph_search_run(AnnGraphSearch *search, double ef);

@@ -82,7 +82,7 @@
  * Files of the team: what the leader says of the parts; all rows, in the order of their
  * numbers.  Of a part: its border rows, each behind its level; entries, their number
  * first; links from each member; the links that were chosen, in the order of their
- * owners; places of the records, behind a PlacesHead.  Of a member: the sizes of its
+ * owners; places of the records, behind the number of pages.  Of a member: the sizes of its
  * files of links; the rows of entries.
  */
 #define PARTS_FILE "parts"
@@ -126,12 +126,6 @@ typedef struct LinkHead
 	uint32		owner;
 	uint32		count;
 } LinkHead;
-
-/* The records of a part begin on a page, and take so many. */
-typedef struct PlacesHead
-{
-	BlockNumber pages;
-} PlacesHead;
 
 /* The link to a row: its code follows. */
 typedef struct SpoolLink
@@ -1066,29 +1060,40 @@ static void
 write_places(Spool *s, uint32 part, const AnnElementRef *places, BlockNumber pages)
 {
 	BufFile    *file = ann_team_create_file(s->team, PLACES_FILE, part);
-	PlacesHead	head = {pages};
 
-	BufFileWrite(file, &head, sizeof(head));
+	BufFileWrite(file, &pages, sizeof(pages));
 	BufFileWrite(file, unconstify(AnnElementRef *, places),
 				 sizeof(AnnElementRef) * (Size) s->parts[part].rows);
 	ann_team_close_file(s->team, file);
 }
 
-/* Read them, in blocks from this one on; returns how many pages they are. */
+/* How many pages the records of a part take, beginning on one. */
+static BlockNumber
+read_pages(Spool *s, uint32 part)
+{
+	BufFile    *file = ann_team_open_file(s->team, PLACES_FILE, part);
+	BlockNumber pages;
+
+	BufFileReadExact(file, &pages, sizeof(pages));
+	ann_team_close_file(s->team, file);
+	return pages;
+}
+
+/* Read their places, in blocks from this one on; returns the one behind. */
 static BlockNumber
 read_places(Spool *s, uint32 part, BlockNumber first)
 {
 	AnnElementRef *places = s->places + s->parts[part].first;
 	uint32		n = s->parts[part].rows;
 	BufFile    *file = ann_team_open_file(s->team, PLACES_FILE, part);
-	PlacesHead	head;
+	BlockNumber pages;
 
-	BufFileReadExact(file, &head, sizeof(head));
+	BufFileReadExact(file, &pages, sizeof(pages));
 	BufFileReadExact(file, places, sizeof(AnnElementRef) * (Size) n);
 	for (uint32 i = 0; i < n; i++)
 		ItemPointerSetBlockNumber(&places[i], ItemPointerGetBlockNumber(&places[i]) + first);
 	ann_team_close_file(s->team, file);
-	return head.pages;
+	return first + pages;
 }
 
 /*
@@ -1173,33 +1178,33 @@ gather_parts(Spool *s, Size budget)
 /* ---- writing ---- */
 
 /*
- * Where the records of all parts will be: those of a part begin on a page.  In a team,
- * the leader extends the file by all of them; nobody else does meanwhile.  He writes
- * alone where memory has no room for what each member must know of that.
+ * Where the records of all parts will be: those of a part begin on a page.  The leader
+ * gets the blocks for all of them, and writes alone where memory has no room for what
+ * each member must know of that.
  */
 static void
 place_parts(Spool *s, AnnBulk *bulk)
 {
-	bool		alone = ann_team_is_alone(s->team);
 	Size		size = sizeof(AnnElementRef) * (Size) s->num_rows;
 	BlockNumber at = 0;
 
 	s->blocks = palloc(sizeof(BlockNumber) * (s->num_parts + 1));
 	if (ann_team_leads(s->team))
-		at = alone ? ann_bulk_pages(bulk) : ann_bulk_claim(bulk, 0);
-	ann_team_tell(s->team, at);
+	{
+		for (uint32 p = 0; p < s->num_parts; p++)
+			at += read_pages(s, p);
+		ann_team_tell(s->team, ann_bulk_claim(bulk, at));
+	}
 	ann_team_wait(s->team);
 	at = (BlockNumber) ann_team_told(s->team, 0);
-	if (ann_team_leads(s->team) || size * s->team->members <= (Size) maintenance_work_mem * 1024)
+	if (ann_team_leads(s->team) || size <= s->team->memory)
 		s->places = palloc_extended(size, MCXT_ALLOC_HUGE);
 	for (uint32 p = 0; p < s->num_parts && s->places != NULL; p++)
 	{
 		s->blocks[p] = at;
-		at += read_places(s, p, at);
+		at = read_places(s, p, at);
 	}
 	s->blocks[s->num_parts] = at;
-	if (ann_team_leads(s->team) && !alone)
-		ann_bulk_claim(bulk, at - s->blocks[0]);
 	ann_team_wait(s->team);
 }
 
@@ -1288,8 +1293,7 @@ write_records(Spool *s, AnnBulk *bulk, uint32 chunk, bool any)
 	{
 		uint8	   *is_entry = read_entries(s, (uint32) part, any);
 
-		if (!ann_team_is_alone(s->team))
-			ann_bulk_go_to(bulk, s->blocks[part], s->blocks[part + 1] - s->blocks[part]);
+		ann_bulk_go_to(bulk, s->blocks[part], s->blocks[part + 1] - s->blocks[part]);
 		write_part(s, writer, (uint32) part, is_entry, &entries, buffer);
 		pfree(is_entry);
 	}
@@ -1435,7 +1439,6 @@ ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWrite
 				uint32 chunk, AnnRowSource *source, uint32 leaf_capacity, uint64 *elements)
 {
 	AnnTeam    *team = source->team;
-	Size		budget = (Size) maintenance_work_mem * 1024 / team->members;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann spool",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -1454,10 +1457,10 @@ ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWrite
 	ann_arena_free(source->arena);
 	source->arena = NULL;
 	ann_team_phase(team, ANN_PHASE_LINK);
-	gather_parts(&s, budget);
+	gather_parts(&s, team->memory);
 	ann_team_wait(team);
 	ann_team_phase(team, ANN_PHASE_WRITE);
-	s.arena = ann_arena_make(info, budget, 0);
+	s.arena = ann_arena_make(info, team->memory, 0);
 	place_parts(&s, bulk);
 	write_records(&s, bulk, chunk, entries > 0);
 	if (s.places != NULL)

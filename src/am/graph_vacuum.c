@@ -61,6 +61,7 @@ struct AnnGraphVacuum
 	/* Unchanging, set at the beginning */
 	AnnReshape *at;
 	BlockNumber blocks;
+	AnnPageTest ours;
 	AnnElementTest dead;
 	void	   *state;
 	BufferAccessStrategy strategy;
@@ -112,8 +113,8 @@ push_ref(RefQueue *queue, AnnElementRef ref)
 }
 
 AnnGraphVacuum *
-ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnElementTest dead,
-					   void *state, BufferAccessStrategy strategy)
+ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnPageTest ours,
+					   AnnElementTest dead, void *state, BufferAccessStrategy strategy)
 {
 	const AnnIndex *info = at->info;
 	AnnGraphVacuum *v = palloc0(sizeof(AnnGraphVacuum));
@@ -121,6 +122,7 @@ ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnElementTest dead,
 
 	v->at = at;
 	v->blocks = blocks;
+	v->ours = ours;
 	v->dead = dead;
 	v->state = state;
 	v->strategy = strategy;
@@ -385,20 +387,31 @@ mend_node(AnnGraphVacuum *v, AnnElementRef ref)
 	change_links(v, ref, v->links->count);
 }
 
-void
-ann_graph_vacuum_page(AnnGraphVacuum *vacuum, BlockNumber block)
+static void
+mend_page(AnnGraphVacuum *v, BlockNumber block)
 {
-	vacuum->found.count = 0;
-	ann_element_page_visit(vacuum->at->index, vacuum->at->info, block, vacuum->strategy,
-						   note_mendable, vacuum);
-	for (uint32 i = 0; i < vacuum->found.count; i++)
+	v->found.count = 0;
+	ann_element_page_visit(v->at->index, v->at->info, block, v->strategy, note_mendable, v);
+	for (uint32 i = 0; i < v->found.count; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(vacuum->node_context);
+		MemoryContext old = MemoryContextSwitchTo(v->node_context);
 
 		ann_vacuum_delay_point();
-		mend_node(vacuum, vacuum->found.refs[i]);
+		mend_node(v, v->found.refs[i]);
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(vacuum->node_context);
+		MemoryContextReset(v->node_context);
+	}
+}
+
+void
+ann_graph_vacuum_mend(AnnGraphVacuum *vacuum)
+{
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < vacuum->blocks; block++)
+	{
+		if (!vacuum->ours(block, vacuum->state))
+			continue;
+		ann_vacuum_delay_point();
+		mend_page(vacuum, block);
 	}
 }
 
@@ -621,6 +634,8 @@ ann_graph_vacuum_reach(AnnGraphVacuum *vacuum)
 	choose_heirs(vacuum);
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < vacuum->blocks; block++)
 	{
+		if (!vacuum->ours(block, vacuum->state))
+			continue;
 		ann_vacuum_delay_point();
 		vacuum->found.count = 0;
 		ann_element_page_visit(vacuum->at->index, vacuum->at->info, block, vacuum->strategy,
@@ -691,23 +706,72 @@ restore_rows(const AnnReshape *at)
 	ann_edit_commit(&edit);
 }
 
-void
-ann_graph_connect(Relation index, Relation heap, const AnnIndex *info, const AnnChunk *chunk)
+/* A graph is connected with a survey of all pages before it. */
+typedef struct Connecting
 {
-	AnnReshape	at = {index, heap, info, 0, *chunk};
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann connect",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	AnnGraphVacuum *v = ann_graph_vacuum_begin(&at, RelationGetNumberOfBlocks(index), is_dead,
-											   NULL, NULL);
+	AnnReshape	at;
+	uint32	   *chunk_of;		/* of each page of elements; of others NO_CHUNK */
+} Connecting;
+
+#define NO_CHUNK PG_UINT32_MAX
+
+/* AnnPageTest. */
+static bool
+is_of_chunk(BlockNumber block, void *state)
+{
+	const Connecting *c = state;
+
+	return c->chunk_of[block] == c->at.number;
+}
+
+static void
+connect_chunk(Connecting *c, BlockNumber blocks)
+{
+	AnnGraphVacuum *v = ann_graph_vacuum_begin(&c->at, blocks, is_of_chunk, is_dead, c, NULL);
 	AnnNodeRef *roots;
-	int			n = ann_roots_read(index, chunk, &roots);
+	int			n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
 
 	for (int i = 0; i < n; i++)
 		find_entries(v, roots[i]);
 	ann_graph_vacuum_reach(v);
 	ann_graph_vacuum_orphans(v);
-	restore_rows(&at);
+	restore_rows(&c->at);
+}
+
+void
+ann_graph_connect(Relation index, Relation heap, const AnnIndex *info, const AnnChunk *chunks,
+				  const bool *wanted, uint32 n)
+{
+	AnnIndex   *numbers = ann_index_copy(info);
+	Connecting	c = {{index, heap, numbers}};
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+	MemoryContext context;
+	MemoryContext old;
+
+	c.chunk_of = palloc_extended(sizeof(uint32) * (Size) blocks, MCXT_ALLOC_HUGE);
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		AnnPageTail tail;
+		Size		room;
+
+		CHECK_FOR_INTERRUPTS();
+		c.chunk_of[block] = ann_page_look(index, block, NULL, &tail, &room) &&
+			tail.kind == ANN_PAGE_ELEMENT ? tail.chunk : NO_CHUNK;
+	}
+	context = AllocSetContextCreate(CurrentMemoryContext, "ann connect", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (!wanted[i])
+			continue;
+		c.at.number = i;
+		c.at.chunk = chunks[i];
+		numbers->max_norm = chunks[i].max_norm;
+		connect_chunk(&c, blocks);
+		MemoryContextReset(context);
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+	pfree(c.chunk_of);
+	pfree(numbers);
 }

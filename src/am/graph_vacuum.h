@@ -13,26 +13,30 @@
 
 typedef struct AnnGraphVacuum AnnGraphVacuum;
 
+/* Has a page elements of the chunk that is being mended? */
+typedef bool (*AnnPageTest) (BlockNumber block, void *state);
+
 /*
- * 'dead' tells which nodes are dead and about to be released, with 'state'; pages
- * from 'blocks' on have none of them.  In the current context.
+ * 'dead' tells which nodes are dead and about to be released, and 'ours' which pages
+ * have nodes of the chunk, with 'state'; pages from 'blocks' on have none of either.
+ * In the current context.
  */
 extern AnnGraphVacuum *ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks,
-											  AnnElementTest dead, void *state,
-											  BufferAccessStrategy strategy);
+											  AnnPageTest ours, AnnElementTest dead,
+											  void *state, BufferAccessStrategy strategy);
 
 /* An element that is in the tree of entries; and one that is dead. */
 extern void ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref);
 extern void ann_graph_vacuum_dead_entry(AnnGraphVacuum *vacuum, AnnElementRef ref);
 
 /*
- * Take the links to dead nodes out of the nodes of a page; these get new ones to
- * the neighbours that the dead ones had.
+ * Take the links to dead nodes out of all nodes; these get new ones to the neighbours
+ * that the dead ones had.
  */
-extern void ann_graph_vacuum_page(AnnGraphVacuum *vacuum, BlockNumber block);
+extern void ann_graph_vacuum_mend(AnnGraphVacuum *vacuum);
 
 /*
- * When that has been done for all pages, and all entries are known: let something
+ * When that has been done, and all entries are known: let something
  * lead to each node that is alive.
  */
 extern void ann_graph_vacuum_reach(AnnGraphVacuum *vacuum);
@@ -47,10 +51,10 @@ extern AnnElementRef ann_graph_vacuum_heir(AnnGraphVacuum *vacuum, AnnElementRef
 extern void ann_graph_vacuum_orphans(AnnGraphVacuum *vacuum);
 
 /*
- * Let something lead to each node of a graph that has just been written, chunk 0 of
- * the index.
+ * Let something lead to each node of the graphs of some chunks that have just been
+ * written: those of n chunks for which 'wanted' is set.
  */
 extern void ann_graph_connect(Relation index, Relation heap, const AnnIndex *info,
-							  const AnnChunk *chunk);
+							  const AnnChunk *chunks, const bool *wanted, uint32 n);
 
 #endif							/* ANN_GRAPH_VACUUM_H */

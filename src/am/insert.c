@@ -48,14 +48,27 @@ typedef struct Insert
 	AnnElementRef equal[MAX_EQUAL];
 } Insert;
 
-/* Add a row that has no place in a tree to the list at this offset of its entry. */
+/* The number of the chunk of a row, which becomes one if it is not there yet. */
+static uint32
+need_chunk(Relation index, const AnnMeta *meta, ItemPointer heap_tid)
+{
+	uint32		number = ann_chunk_of(meta, ItemPointerGetBlockNumber(heap_tid));
+
+	ann_chunk_need(index, number);
+	return number;
+}
+
+/*
+ * Add a row that has no place in a tree to the list of its chunk at this offset of the
+ * entry.
+ */
 static void
-insert_aside(Relation index, Size list, ItemPointer heap_tid)
+insert_aside(Relation index, uint32 number, Size list, ItemPointer heap_tid)
 {
 	Size		at;
-	Buffer		buffer = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
+	Buffer		buffer = ann_chunk_lock(index, number, BUFFER_LOCK_EXCLUSIVE, &at);
 
-	ann_tids_append(index, 0, buffer, at + list, heap_tid);
+	ann_tids_append(index, number, buffer, at + list, heap_tid);
 }
 
 /* ---- equal rows ---- */
@@ -187,7 +200,7 @@ insert_vector(Insert *i, const AnnVector *vector)
 	ann_tree_vector_row(info, floats, i->v);
 	if (info->meta.metric == ANN_METRIC_COSINE && i->v->norm2 == 0 && ann_source_is_zero(vector))
 	{
-		insert_aside(i->at.index, offsetof(AnnChunk, undefined), &i->tid);
+		insert_aside(i->at.index, i->at.number, offsetof(AnnChunk, undefined), &i->tid);
 		return;
 	}
 	i->element = palloc(info->element_size);
@@ -251,7 +264,7 @@ prepare(Insert *i, ArrayType *array, AnnVector *vector)
 
 	for (;;)
 	{
-		const AnnIndex *info = ann_index_chunk(index, 0, &i->at.chunk);
+		const AnnIndex *info = ann_index_chunk(index, i->at.number, &i->at.chunk);
 		int			present = (int) info->meta.dim;
 		int			fixed = ann_options(index)->dimensions;
 
@@ -291,8 +304,8 @@ ann_insert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 
 	if (isnull[0])
 	{
-		(void) ann_index(index);	/* is it one that we know? */
-		insert_aside(index, offsetof(AnnChunk, nulls), heap_tid);
+		insert_aside(index, need_chunk(index, &ann_index(index)->meta, heap_tid),
+					 offsetof(AnnChunk, nulls), heap_tid);
 		return false;
 	}
 
@@ -301,6 +314,7 @@ ann_insert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
 	old = MemoryContextSwitchTo(context);
 	array = DatumGetArrayTypeP(values[0]);
 	i.tid = *heap_tid;
+	i.at.number = need_chunk(index, &ann_index(index)->meta, heap_tid);
 	do
 	{
 		prepare(&i, array, &vector);

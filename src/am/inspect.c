@@ -43,6 +43,31 @@ ann_open_index(Oid oid)
 	return index;
 }
 
+/* Called for each page with its end; NULL if it is not one of ours. */
+typedef void (*PageVisitor) (const AnnPageTail *tail, void *state);
+
+static void
+visit_pages(Relation index, PageVisitor visit, void *state)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		Buffer		buffer;
+		Page		page;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buffer);
+		visit(!PageIsNew(page) && PageGetSpecialSize(page) == sizeof(AnnPageTail)
+			  ? ANN_PAGE_TAIL(page) : NULL, state);
+		UnlockReleaseBuffer(buffer);
+	}
+	FreeAccessStrategy(strategy);
+}
+
 /* Pages of an index, by kind. */
 typedef struct PageCounts
 {
@@ -50,30 +75,33 @@ typedef struct PageCounts
 	int64		pages;
 } PageCounts;
 
-static PageCounts
-count_pages(Relation index)
+/* PageVisitor. */
+static void
+count_kind(const AnnPageTail *tail, void *state)
 {
-	PageCounts	counts = {{0}};
-	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	PageCounts *counts = state;
 
-	counts.pages = RelationGetNumberOfBlocks(index);
-	for (BlockNumber block = 0; block < counts.pages; block++)
-	{
-		Buffer		buffer;
-		Page		page;
-		int			kind = 0;
+	counts->kind[tail != NULL && tail->kind <= ANN_PAGE_FREE ? tail->kind : 0]++;
+	counts->pages++;
+}
 
-		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buffer);
-		if (!PageIsNew(page) && PageGetSpecialSize(page) == sizeof(AnnPageTail))
-			kind = ANN_PAGE_TAIL(page)->kind;
-		counts.kind[kind <= ANN_PAGE_FREE ? kind : 0]++;
-		UnlockReleaseBuffer(buffer);
-	}
-	FreeAccessStrategy(strategy);
-	return counts;
+/* Pages of an index, by chunk. */
+typedef struct ChunkPages
+{
+	uint32		num_chunks;
+	int64	   *pages;
+} ChunkPages;
+
+/* PageVisitor. */
+static void
+count_chunk(const AnnPageTail *tail, void *state)
+{
+	ChunkPages *counts = state;
+
+	if (tail == NULL || tail->chunk >= counts->num_chunks)
+		return;
+	if ((tail->kind >= ANN_PAGE_ROOTS && tail->kind <= ANN_PAGE_TIDS))
+		counts->pages[tail->chunk]++;
 }
 
 static const char *
@@ -109,9 +137,11 @@ ann_index_info(PG_FUNCTION_ARGS)
 {
 	Relation	index = ann_open_index(PG_GETARG_OID(0));
 	AnnMeta		meta = ann_index(index)->meta;
-	PageCounts	counts = count_pages(index);
+	PageCounts	counts = {{0}};
 	AnnOpclass	opclass = ann_opclass(index);
-	AnnChunk	chunk;
+	AnnChunk   *chunks;
+	uint32		num_chunks;
+	uint64		rows = 0;
 	TupleDesc	desc;
 	Datum		values[20];
 	bool		nulls[20] = {false};
@@ -119,7 +149,10 @@ ann_index_info(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	ann_chunk_read(index, 0, &chunk);
+	(void) ann_index_chunks(index, &chunks, &num_chunks);
+	for (uint32 i = 0; i < num_chunks; i++)
+		rows += chunks[i].rows;
+	visit_pages(index, count_kind, &counts);
 	values[n++] = CStringGetTextDatum(meta.method == ANN_METHOD_HNSW ? "ann_hnsw" : "annoy");
 	values[n++] = CStringGetTextDatum(metric_name(meta.metric));
 	values[n++] = CStringGetTextDatum(opclass.is_double ? "double precision[]" : "real[]");
@@ -128,8 +161,8 @@ ann_index_info(PG_FUNCTION_ARGS)
 	values[n++] = CStringGetTextDatum(scalar_name(meta.scalar));
 	nulls[n] = (meta.dim == 0);
 	values[n++] = Int32GetDatum(meta.code_bits);
-	values[n++] = Int64GetDatum((int64) chunk.rows);
-	values[n++] = Int32GetDatum((int32) meta.chunks);
+	values[n++] = Int64GetDatum((int64) rows);
+	values[n++] = Int32GetDatum((int32) num_chunks);
 	values[n++] = Int32GetDatum((int32) meta.trees);
 	nulls[n] = nulls[n + 1] = (meta.method != ANN_METHOD_HNSW);
 	values[n++] = Int32GetDatum(meta.m);
@@ -157,23 +190,29 @@ ann_chunks(PG_FUNCTION_ARGS)
 {
 	Relation	index = ann_open_index(PG_GETARG_OID(0));
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	uint32		chunks = ann_index(index)->meta.chunks;
+	uint32		chunk_blocks = ann_index(index)->meta.chunk_blocks;
+	ChunkPages	counts;
+	AnnChunk   *chunks;
 
 	InitMaterializedSRF(fcinfo, 0);
-	for (uint32 i = 0; i < chunks; i++)
+	(void) ann_index_chunks(index, &chunks, &counts.num_chunks);
+	counts.pages = palloc0(sizeof(int64) * counts.num_chunks);
+	visit_pages(index, count_chunk, &counts);
+	for (uint32 i = 0; i < counts.num_chunks; i++)
 	{
-		AnnChunk	chunk;
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		int64		first = (int64) i * chunk_blocks;
+		Datum		values[8];
+		bool		nulls[8] = {false};
 
-		ann_chunk_read(index, i, &chunk);
 		values[0] = Int32GetDatum((int32) i);
-		values[1] = Int64GetDatum(chunk.first_heap_block);
-		nulls[2] = (chunk.heap_blocks == 0);
-		values[2] = Int64GetDatum((int64) chunk.first_heap_block + chunk.heap_blocks - 1);
-		values[3] = Int64GetDatum((int64) chunk.rows);
-		values[4] = Int64GetDatum((int64) chunk.dead);
-		values[5] = Int32GetDatum((int32) chunk.leaf_capacity);
+		values[1] = Int64GetDatum(first);
+		nulls[2] = (chunk_blocks == 0);
+		values[2] = Int64GetDatum(first + chunk_blocks - 1);
+		values[3] = Int64GetDatum((int64) chunks[i].rows);
+		values[4] = Int64GetDatum((int64) chunks[i].dead);
+		values[5] = Int32GetDatum((int32) chunks[i].leaf_capacity);
+		values[6] = Int64GetDatum(counts.pages[i]);
+		values[7] = Int64GetDatum(counts.pages[i] * BLCKSZ);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	index_close(index, AccessShareLock);

@@ -40,25 +40,10 @@ ann_note_seen(AnnSeen *seen, uint64 key)
 	return result == ANN_SEEN_NEW;
 }
 
-/*
- * The roots to begin at.  Each tree has all rows: where all are to be inspected, one
- * will do.
- */
-static void
-push_roots(AnnLeafSearch *s, double rows)
-{
-	AnnNodeRef *roots;
-	int			n = ann_roots_read(s->index, &s->chunk, &roots);
-
-	if (isinf(rows))
-		n = Min(n, 1);
-	for (int i = 0; i < n; i++)
-		ann_heap_push(&s->nodes, 0, ANN_NODE_ITEM(roots[i]));
-}
-
 void
 ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *info,
-					  const AnnChunk *chunk, const AnnTreeVector *v)
+					  uint32 first, const AnnChunk *chunks, uint32 n,
+					  const AnnTreeVector *v)
 {
 	Size		size = ann_code_query_size(info->meta.code_bits, info->padded);
 
@@ -69,7 +54,12 @@ ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *inf
 	search->code_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 											 info->meta.code_bits, info->padded, v->rotated);
 	search->block = palloc(info->block_size);
-	search->chunk = *chunk;
+	search->first = first;
+	search->num_chunks = n;
+	search->chunks = palloc(sizeof(AnnChunk) * n);
+	memcpy(search->chunks, chunks, sizeof(AnnChunk) * n);
+	for (uint32 i = 0; i < n; i++)
+		search->rows += (double) chunks[i].rows;
 	ann_frontier_init(&search->nodes, palloc(sizeof(AnnCandidate) * 64), 64);
 	ann_frontier_init(&search->candidates, palloc(sizeof(AnnCandidate) * 1024), 1024);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 4096), 4096);
@@ -100,6 +90,64 @@ compare_leaves(const void *a, const void *b)
 }
 
 /*
+ * Under inner product the trees of a chunk see all rows at the length of its longest
+ * one: distances of two chunks compare without it.
+ */
+static float
+length_of_chunk(const AnnLeafSearch *s, uint32 number)
+{
+	uint32		i = number - s->first;
+
+	if (s->info->meta.metric != ANN_METRIC_IP || i >= s->num_chunks)
+		return 0;
+	return s->chunks[i].max_norm * s->chunks[i].max_norm;
+}
+
+/* Go down from a node; false if it is not there any more. */
+static bool
+find_leaf(AnnLeafSearch *s, AnnNodeRef node, float cost)
+{
+	AnnLeafEntry leaf;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!ann_tree_descend(s->index, s->info, s->v, node, cost, &s->nodes, &leaf))
+		return false;
+	if (s->num_chunks > 1)
+		leaf.priority -= length_of_chunk(s, leaf.chunk);
+	add_leaf(&s->leaves, &leaf);
+	s->gathered += leaf.rows;
+	return true;
+}
+
+/*
+ * The roots to begin at.  Each tree has all rows of its chunk: where all are to be
+ * inspected, one will do.  From the first one the way down is gone at once, so that
+ * no chunk is left out.
+ */
+static bool
+explore_roots(AnnLeafSearch *s, double rows)
+{
+	bool		complete = true;
+
+	for (uint32 i = 0; i < s->num_chunks; i++)
+	{
+		AnnNodeRef *roots;
+		int			n;
+
+		if (s->chunks[i].roots == InvalidBlockNumber)
+			continue;
+		n = ann_roots_read(s->index, &s->chunks[i], &roots);
+		if (isinf(rows))
+			n = Min(n, 1);
+		complete &= find_leaf(s, roots[0], 0);
+		for (int j = 1; j < n; j++)
+			ann_heap_push(&s->nodes, 0, ANN_NODE_ITEM(roots[j]));
+		pfree(roots);
+	}
+	return complete;
+}
+
+/*
  * Find leaves.  False if nodes that had been seen were not there any more: their
  * tree has been flattened, or leaves been joined.
  */
@@ -107,21 +155,10 @@ static bool
 explore(AnnLeafSearch *s, double rows)
 {
 	AnnCandidate next;
-	AnnLeafEntry leaf;
 	bool		complete = true;
 
 	while (s->gathered < 2 * rows && ann_frontier_pop(&s->nodes, &next))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (ann_tree_descend(s->index, s->info, s->v, ANN_ITEM_NODE(next.item), next.cost,
-							 &s->nodes, &leaf))
-		{
-			add_leaf(&s->leaves, &leaf);
-			s->gathered += leaf.rows;
-		}
-		else
-			complete = false;
-	}
+		complete &= find_leaf(s, ANN_ITEM_NODE(next.item), next.cost);
 	return complete;
 }
 
@@ -129,17 +166,20 @@ explore(AnnLeafSearch *s, double rows)
 static void
 gather(AnnLeafSearch *s, double rows)
 {
+	bool		complete = true;
+
 	if (!s->begun)
-		push_roots(s, rows);
+		complete = explore_roots(s, rows);
 	s->begun = true;
-	if (!explore(s, rows))
+	complete &= explore(s, rows);
+	if (!complete)
 	{
 		/* once more from the roots; rows that are met again do no harm */
-		ann_chunk_read(s->index, 0, &s->chunk);
-		if (ann_is_epoch(&s->chunk, s->info))
-			push_roots(s, rows);
+		for (uint32 i = 0; i < s->num_chunks; i++)
+			ann_chunk_read_as(s->index, s->info, s->first + i, &s->chunks[i]);
 		s->gathered = s->inspected;
-		explore(s, rows);
+		(void) explore_roots(s, rows);
+		(void) explore(s, rows);
 	}
 	qsort(s->leaves.entries + s->leaves.inspected,
 		  s->leaves.count - s->leaves.inspected, sizeof(AnnLeafEntry), compare_leaves);

@@ -56,8 +56,13 @@ typedef struct AnnLeafSearch
 	/* Set before a run by who cares */
 	float		slack;			/* standard deviations that bounds allow for */
 
+	/* The chunks that are searched */
+	uint32		first;			/* number of the first one */
+	uint32		num_chunks;
+	AnnChunk   *chunks;			/* their entries */
+	double		rows;			/* in all of them */
+
 	/* How far it has come */
-	AnnChunk	chunk;
 	bool		begun;
 	AnnFrontier nodes;
 	AnnLeafArray leaves;
@@ -74,12 +79,13 @@ typedef struct AnnLeafSearch
 } AnnLeafSearch;
 
 /*
- * Make ready to search the trees of a chunk, whose entry in the directory this
- * is, for a query (ann_tree_vector_query), which must stay.  Memory is of the
- * current context.
+ * Make ready to search the trees of n chunks from number 'first' on, whose entries in
+ * the directory these are, for a query (ann_tree_vector_query), which must stay.
+ * Memory is of the current context.
  */
 extern void ann_leaf_search_begin(AnnLeafSearch *search, Relation index,
-								  const AnnIndex *info, const AnnChunk *chunk,
+								  const AnnIndex *info, uint32 first,
+								  const AnnChunk *chunks, uint32 n,
 								  const AnnTreeVector *v);
 
 /*

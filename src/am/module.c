@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "algo/distance.h"
+#include "am/alter.h"
 #include "am/limit.h"
 #include "am/method.h"
 #include "am/options.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 	ann_kernels_choose();
 	ann_index_method = ann_method;
 	ann_options_init();
+	ann_alter_init();
 	ann_limit_init();
 	ann_sort_column_init();
 }

@@ -15,10 +15,10 @@
 /*
  * Automatic search_k: so many rows, the largest of the three.  At 60,000 rows
  * that finds 95 % of the ten nearest in data that are hard, and more than 99 %
- * of images.
+ * of images.  The second one is shared out to all chunks of an index.
  */
 #define AUTOMATIC_MINIMUM		2048
-#define AUTOMATIC_PER_ROOT		48	/* times the square root of the rows */
+#define AUTOMATIC_PER_ROOT		48	/* times the square root of the rows of a chunk */
 #define AUTOMATIC_PER_LIMIT		20	/* times the limit */
 
 /*
@@ -49,7 +49,8 @@ static const relopt_parse_elt annoy_relopts[] =
 {
 	{"trees", RELOPT_TYPE_INT, offsetof(AnnOptions, trees)},
 	{"scalar", RELOPT_TYPE_ENUM, offsetof(AnnOptions, scalar)},
-	{"dimensions", RELOPT_TYPE_INT, offsetof(AnnOptions, dimensions)}
+	{"dimensions", RELOPT_TYPE_INT, offsetof(AnnOptions, dimensions)},
+	{"chunk_blocks", RELOPT_TYPE_INT, offsetof(AnnOptions, chunk_blocks)}
 };
 
 static const relopt_parse_elt hnsw_relopts[] =
@@ -57,34 +58,54 @@ static const relopt_parse_elt hnsw_relopts[] =
 	{"m", RELOPT_TYPE_INT, offsetof(AnnOptions, m)},
 	{"ef_construction", RELOPT_TYPE_INT, offsetof(AnnOptions, ef_construction)},
 	{"scalar", RELOPT_TYPE_ENUM, offsetof(AnnOptions, scalar)},
-	{"dimensions", RELOPT_TYPE_INT, offsetof(AnnOptions, dimensions)}
+	{"dimensions", RELOPT_TYPE_INT, offsetof(AnnOptions, dimensions)},
+	{"chunk_blocks", RELOPT_TYPE_INT, offsetof(AnnOptions, chunk_blocks)}
+};
+
+const AnnOptions ann_default_options = {
+	.trees = ANN_DEFAULT_TREES,
+	.m = ANN_DEFAULT_M,
+	.ef_construction = ANN_DEFAULT_EF_CONSTRUCTION,
+	.scalar = ANN_DEFAULT_SCALAR,
+	.dimensions = 0,
+	.chunk_blocks = 0
 };
 
 const AnnOptions *
 ann_options(Relation index)
 {
 	/* without a WITH clause there is nothing in the relation */
-	static const AnnOptions defaults = {
-		.trees = ANN_DEFAULT_TREES,
-		.m = ANN_DEFAULT_M,
-		.ef_construction = ANN_DEFAULT_EF_CONSTRUCTION,
-		.scalar = ANN_DEFAULT_SCALAR,
-		.dimensions = 0
-	};
-
 	if (index->rd_options == NULL)
-		return &defaults;
+		return &ann_default_options;
 	return (const AnnOptions *) index->rd_options;
+}
+
+/* 0, or enough blocks for a sub-index to be worth it. */
+static void
+check_chunk_blocks(const AnnOptions *options)
+{
+	if (options == NULL || options->chunk_blocks == 0 ||
+		options->chunk_blocks >= ANN_MIN_CHUNK_BLOCKS)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("value %d out of bounds for option \"chunk_blocks\"", options->chunk_blocks),
+			 errdetail("Valid values are 0 and those from \"%d\" to \"%d\".",
+					   ANN_MIN_CHUNK_BLOCKS, INT_MAX)));
 }
 
 bytea *
 ann_annoy_options_parse(Datum reloptions, bool validate)
 {
-	return (bytea *) build_reloptions(reloptions, validate,
-									  annoy_relopt_kind,
-									  sizeof(AnnOptions),
-									  annoy_relopts,
-									  lengthof(annoy_relopts));
+	AnnOptions *options = build_reloptions(reloptions, validate,
+										   annoy_relopt_kind,
+										   sizeof(AnnOptions),
+										   annoy_relopts,
+										   lengthof(annoy_relopts));
+
+	if (validate)
+		check_chunk_blocks(options);
+	return (bytea *) options;
 }
 
 bytea *
@@ -96,6 +117,8 @@ ann_hnsw_options_parse(Datum reloptions, bool validate)
 										   hnsw_relopts,
 										   lengthof(hnsw_relopts));
 
+	if (validate)
+		check_chunk_blocks(options);
 	if (validate && options != NULL && options->ef_construction < 2 * options->m)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -107,13 +130,13 @@ ann_hnsw_options_parse(Datum reloptions, bool validate)
 }
 
 double
-ann_search_rows(double rows, double limit, int trees)
+ann_search_rows(double rows, double chunks, double limit, int trees)
 {
 	double		result = ann_search_k;
 
 	if (ann_search_k == 0)
 	{
-		result = Max(AUTOMATIC_MINIMUM, AUTOMATIC_PER_ROOT * sqrt(rows));
+		result = Max(AUTOMATIC_MINIMUM, AUTOMATIC_PER_ROOT * sqrt(rows * chunks));
 		result = Max(result, AUTOMATIC_PER_LIMIT * limit);
 	}
 	/* as in the Annoy library: each tree may contribute a whole answer */
@@ -146,6 +169,13 @@ define_common_reloptions(relopt_kind kind)
 					  0,
 					  0,
 					  ANN_MAX_DIMENSIONS,
+					  AccessExclusiveLock);
+	add_int_reloption(kind,
+					  "chunk_blocks",
+					  "Blocks of the table whose rows form a sub-index of their own; 0 is all of them.",
+					  0,
+					  0,
+					  INT_MAX,
 					  AccessExclusiveLock);
 }
 

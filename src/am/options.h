@@ -23,6 +23,8 @@
 #define ANN_MAX_EF_CONSTRUCTION	1000
 #define ANN_DEFAULT_EF_CONSTRUCTION 64
 
+#define ANN_MIN_CHUNK_BLOCKS	1024
+
 /*
  * The options of an index, as in rd_options.  They say how the next build is
  * to be done: what the present content was built with is in the metapage.
@@ -35,7 +37,11 @@ typedef struct AnnOptions
 	int			ef_construction;	/* ... chosen from so many candidates */
 	AnnScalar	scalar;
 	int			dimensions;		/* 0: taken from the first row */
+	int			chunk_blocks;	/* blocks of the table to a chunk; 0: all of them */
 } AnnOptions;
+
+/* Those of an index without a WITH clause. */
+extern const AnnOptions ann_default_options;
 
 /* The options of an index; good until the relation is closed or invalidated. */
 extern const AnnOptions *ann_options(Relation index);
@@ -55,10 +61,10 @@ extern int	ann_max_limit;
 
 /*
  * How many live rows a search of a forest inspects in order to return 'limit'
- * rows (0: unknown) of 'rows', by ann.search_k or automatically.  Both the scan
- * and its price ask here.
+ * rows (0: unknown) of 'rows' in so many chunks, by ann.search_k or automatically.
+ * Both the scan and its price ask here.
  */
-extern double ann_search_rows(double rows, double limit, int trees);
+extern double ann_search_rows(double rows, double chunks, double limit, int trees);
 
 /* The same of a graph: its ef, for 'limit' rows (0: unknown). */
 extern double ann_search_ef(double limit);

@@ -762,6 +762,16 @@ plant(Relation index, const AnnIndex *info, uint32 number, const AnnTreeVector *
 	return ann_roots_write_live(index, number, roots, info->meta.trees);
 }
 
+/* Has a chunk no trees, in this epoch?  Trees of an earlier one are none. */
+static bool
+is_plantable(const AnnChunk *chunk, const AnnIndex *info)
+{
+	uint32		epoch = chunk->epoch & ~ANN_EPOCH_CHANGING;
+
+	return epoch < info->meta.epoch ||
+		(epoch == info->meta.epoch && chunk->roots == InvalidBlockNumber);
+}
+
 void
 ann_plant_trees(Relation index, const AnnIndex *info, uint32 number,
 				const AnnTreeVector *v)
@@ -775,12 +785,14 @@ ann_plant_trees(Relation index, const AnnIndex *info, uint32 number,
 
 	ann_structure_lock(index, ExclusiveLock);
 	ann_chunk_read(index, number, &chunk);
-	if (chunk.roots == InvalidBlockNumber && ann_is_epoch(&chunk, info))
+	if (is_plantable(&chunk, info))
 	{
 		roots = plant(index, info, number, v);
 		buffer = ann_chunk_lock(index, number, BUFFER_LOCK_EXCLUSIVE, &at);
 		ann_edit_begin(&edit, index);
 		entry = (AnnChunk *) ((char *) ann_edit_add(&edit, buffer) + at);
+		if (number > 0)
+			ann_chunk_empty(entry, info->meta.epoch);
 		entry->roots = roots;
 		entry->leaf_capacity = ann_leaf_capacity(0);
 		entry->rows = 0;

@@ -123,7 +123,7 @@ static double
 query_scale(const AnnScan *s)
 {
 	double		norm = s->query->norm;
-	double		most = s->chunk.max_norm;
+	double		most = s->max_norm;
 
 	if (!(norm > 0 && norm <= DBL_MAX))
 		return 1;
@@ -184,7 +184,12 @@ ann_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 		read_query(s, order->sk_argument);
 
 	/* from here on no catalog is read, which could take the numbers away */
-	s->info = *ann_index_chunk(scan->indexRelation, 0, &s->chunk);
+	s->info = *ann_index_chunks(scan->indexRelation, &s->chunks, &s->num_chunks);
+	for (uint32 i = 0; i < s->num_chunks; i++)
+	{
+		s->rows += (double) s->chunks[i].rows;
+		s->max_norm = Max(s->max_norm, s->chunks[i].max_norm);
+	}
 	if (!s->null_query)
 	{
 		check_query(scan, s);
@@ -431,7 +436,7 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 		return false;
 	if (s->stages > 0)
 	{
-		if (s->method->seen(s)->capacity * sizeof(uint64) > (Size) work_mem * 1024 / 4)
+		if (s->method->memory(s) > (Size) work_mem * 1024 / 4)
 			return false;
 		s->wanted *= 4;
 	}
@@ -441,7 +446,7 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
 	if (!found)
 		return false;
-	return s->stages > 1 || s->wanted * DEAD_SHARE <= s->chunk.rows || enough_visible(scan, s);
+	return s->stages > 1 || s->wanted * DEAD_SHARE <= s->rows || enough_visible(scan, s);
 }
 
 static void
@@ -608,7 +613,7 @@ sort_results(IndexScanDesc scan, AnnScan *s, const AnnHitArray *array, int first
 /* The living elements of a page that no stage has measured. */
 typedef struct PageElements
 {
-	const AnnSeen *seen;		/* NULL: none has been measured */
+	const AnnScan *scan;
 	int			count;
 	AnnElementRef refs[MaxHeapTuplesPerPage * 2];
 } PageElements;
@@ -617,8 +622,9 @@ static void
 note_element(AnnElementRef ref, uint32 chunk, const AnnElement *element, void *state)
 {
 	PageElements *page = state;
+	const AnnScan *s = page->scan;
 
-	if (page->seen != NULL && ann_seen_contains(page->seen, ann_element_key(ref)))
+	if (s->method != NULL && s->method->seen(s, chunk, ann_element_key(ref)))
 		return;
 	if (page->count < (int) lengthof(page->refs))
 		page->refs[page->count++] = ref;
@@ -628,7 +634,7 @@ static void
 read_page(IndexScanDesc scan, AnnScan *s, BlockNumber block, PageElements *page)
 {
 	CHECK_FOR_INTERRUPTS();
-	page->seen = s->method != NULL ? s->method->seen(s) : NULL;
+	page->scan = s;
 	page->count = 0;
 	if (s->info.meta.dim != 0)
 		ann_element_page_visit(scan->indexRelation, &s->info, block, NULL,
@@ -749,27 +755,32 @@ return_unordered(IndexScanDesc scan, AnnScan *s)
 	return s->out.count > 0;
 }
 
-/* All rows of a list of the chunk. */
+/* All rows of the next chunk that has some in this list; false at the end. */
 static bool
 return_list(IndexScanDesc scan, AnnScan *s, Size list)
 {
-	ItemPointer tids = NULL;
-	int			capacity = 0,
-				n;
-
 	s->out.count = s->out.next = 0;
-	n = ann_chunk_tids(scan->indexRelation, 0, list, &tids, &capacity);
-	add_out_tids(s, tids, n);
+	while (s->out.count == 0 && s->next_list < s->num_chunks)
+	{
+		ItemPointer tids = NULL;
+		int			capacity = 0;
+		int			n = ann_chunk_tids(scan->indexRelation, s->next_list++, list, &tids,
+									   &capacity);
+
+		CHECK_FOR_INTERRUPTS();
+		add_out_tids(s, tids, n);
+	}
 	return s->out.count > 0;
 }
 
-/* Rows without a distance: those that are known for it, and those found so. */
+/* Rows that have been found to have no distance. */
 static bool
-return_undefined(IndexScanDesc scan, AnnScan *s)
+return_nan(AnnScan *s)
 {
-	return_list(scan, s, offsetof(AnnChunk, undefined));
+	s->out.count = s->out.next = 0;
 	for (int i = 0; i < s->nan.count; i++)
 		add_out(s, get_float8_nan(), &s->nan.rows[i].tid);
+	s->nan.count = 0;
 	return s->out.count > 0;
 }
 
@@ -800,7 +811,7 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	s->phase = ANN_SCAN_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
-	if (s->wanted * 2 > Min(rows, s->chunk.rows))
+	if (s->wanted * 2 > Min(rows, s->rows))
 	{
 		start_rest(scan, s);
 		s->phase = ANN_SCAN_REST;
@@ -846,14 +857,17 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 				s->phase = ANN_SCAN_UNDEFINED;
 				break;
 			case ANN_SCAN_UNDEFINED:
-				s->phase = ANN_SCAN_NULLS;
-				if (return_undefined(scan, s))
+				if (return_list(scan, s, offsetof(AnnChunk, undefined)) || return_nan(s))
 					return true;
+				s->next_list = 0;
+				s->phase = ANN_SCAN_NULLS;
 				break;
 			case ANN_SCAN_NULLS:
-				s->phase = ANN_SCAN_END;
 				s->null_query = true;	/* the distance of a NULL is NULL, too */
-				return return_list(scan, s, offsetof(AnnChunk, nulls));
+				if (return_list(scan, s, offsetof(AnnChunk, nulls)))
+					return true;
+				s->phase = ANN_SCAN_END;
+				break;
 			case ANN_SCAN_END:
 				return false;
 		}

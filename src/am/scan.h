@@ -84,8 +84,11 @@ typedef struct AnnScanSearch
 	/* Keep whatever is in the set below and has not been kept. */
 	void		(*finish) (IndexScanDesc scan, AnnScan *s);
 
-	/* The elements that no pass over the rest needs to look at. */
-	const AnnSeen *(*seen) (const AnnScan *s);
+	/* Is it an element of this chunk that no pass over the rest needs to look at? */
+	bool		(*seen) (const AnnScan *s, uint32 chunk, uint64 key);
+
+	/* Bytes of memory that know these. */
+	Size		(*memory) (const AnnScan *s);
 } AnnScanSearch;
 
 extern const AnnScanSearch ann_forest_search;	/* scan_forest.c */
@@ -104,7 +107,10 @@ struct AnnScan
 	const double *values;
 	AnnQuery   *query;
 	double		scale;			/* of the query as the search has it */
-	AnnChunk	chunk;
+	AnnChunk   *chunks;
+	uint32		num_chunks;
+	double		rows;			/* elements in all of them */
+	float		max_norm;		/* the largest of theirs */
 	AnnTreeVector *v;
 	const AnnScanSearch *method;
 	void	   *search;			/* the method's */
@@ -129,6 +135,7 @@ struct AnnScan
 	AnnRowArray out;
 	AnnRowArray nan;			/* met by the pass over the rest */
 	BlockNumber heap_blocks;	/* the table has at least so many */
+	uint32		next_list;		/* number of the chunk whose list is returned next */
 	BlockNumber next_block;		/* ANN_SCAN_UNORDERED */
 	BlockNumber num_blocks;
 };

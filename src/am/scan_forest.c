@@ -44,7 +44,8 @@ begin(IndexScanDesc scan, AnnScan *s)
 {
 	ForestSearch *f = palloc0(sizeof(ForestSearch));
 
-	ann_leaf_search_begin(&f->leaves, scan->indexRelation, &s->info, &s->chunk, s->v);
+	ann_leaf_search_begin(&f->leaves, scan->indexRelation, &s->info, 0, s->chunks,
+						  s->num_chunks, s->v);
 	f->leaves.slack = SLACK;
 	return f;
 }
@@ -56,7 +57,7 @@ goes_on(const AnnScan *s)
 
 	return !ann_leaf_search_is_over(leaves) &&
 		(leaves->inspected == 0 ||
-		 leaves->inspected < REST_SHARE * leaves->chunk.rows * s->info.meta.trees);
+		 leaves->inspected < REST_SHARE * leaves->rows * s->info.meta.trees);
 }
 
 /* The first entries of the heap are the ones most likely to be measured next. */
@@ -119,8 +120,8 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 static void
 begin_stages(const AnnScan *s, ForestSearch *f)
 {
-	f->to_inspect = ann_search_rows(s->chunk.rows, s->wanted, s->info.meta.trees);
-	if (f->to_inspect >= s->chunk.rows)
+	f->to_inspect = ann_search_rows(s->rows, s->num_chunks, s->wanted, s->info.meta.trees);
+	if (f->to_inspect >= s->rows)
 	{
 		f->to_inspect = get_float8_infinity();
 		f->leaves.slack = SLACK_OF_ALL;
@@ -147,10 +148,17 @@ finish(IndexScanDesc scan, AnnScan *s)
 	measure_candidates(scan, s, get_float8_infinity());
 }
 
-static const AnnSeen *
-seen(const AnnScan *s)
+/* The number of an element's page tells the chunk, too. */
+static bool
+seen(const AnnScan *s, uint32 chunk, uint64 key)
 {
-	return &((ForestSearch *) s->search)->leaves.seen;
+	return ann_seen_contains(&((ForestSearch *) s->search)->leaves.seen, key);
 }
 
-const AnnScanSearch ann_forest_search = {begin, goes_on, stage, finish, seen};
+static Size
+memory(const AnnScan *s)
+{
+	return ((ForestSearch *) s->search)->leaves.seen.capacity * sizeof(uint64);
+}
+
+const AnnScanSearch ann_forest_search = {begin, goes_on, stage, finish, seen, memory};

@@ -4,6 +4,9 @@
  *
  * Each node that the search visits is measured there and then.  Its heap TIDs are
  * looked at when its page has been unlocked.
+ *
+ * Several chunks are several graphs: each is searched as if it were the only one, since
+ * all the nearest rows may be in it.
  */
 #include "postgres.h"
 
@@ -36,7 +39,9 @@
 
 typedef struct GraphSearch
 {
-	AnnGraphSearch graph;
+	AnnGraphSearch *graphs;		/* of the chunks that have nodes */
+	uint32		num_graphs;
+	int32	   *graph_of;		/* by number of the chunk; -1: it has none */
 	IndexScanDesc scan;
 	AnnScan    *s;
 	double		ef;				/* of the stage */
@@ -98,18 +103,49 @@ begin(IndexScanDesc scan, AnnScan *s)
 	g->scan = scan;
 	g->s = s;
 	g->nearest_distance = get_float8_infinity();
-	ann_graph_search_begin(&g->graph, scan->indexRelation, &s->info, &s->chunk, s->v,
-						   visit, visited, g);
+	g->graphs = palloc_extended(sizeof(AnnGraphSearch) * s->num_chunks, MCXT_ALLOC_HUGE);
+	g->graph_of = palloc(sizeof(int32) * s->num_chunks);
+	for (uint32 i = 0; i < s->num_chunks; i++)
+	{
+		g->graph_of[i] = -1;
+		if (s->chunks[i].roots == InvalidBlockNumber)
+			continue;
+		g->graph_of[i] = (int32) g->num_graphs;
+		ann_graph_search_begin(&g->graphs[g->num_graphs++], scan->indexRelation, &s->info, i,
+							   &s->chunks[i], s->v, visit, visited, g);
+	}
 	return g;
+}
+
+/* Has every node been visited that can be reached? */
+static bool
+is_over(const GraphSearch *g)
+{
+	for (uint32 i = 0; i < g->num_graphs; i++)
+	{
+		if (!ann_graph_search_is_over(&g->graphs[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Visit nodes until the ef nearest of each graph have been found. */
+static void
+run(const GraphSearch *g, double ef)
+{
+	for (uint32 i = 0; i < g->num_graphs; i++)
+		ann_graph_search_run(&g->graphs[i], ef);
 }
 
 static bool
 goes_on(const AnnScan *s)
 {
-	const AnnGraphSearch *graph = &((GraphSearch *) s->search)->graph;
+	const GraphSearch *g = s->search;
+	double		visits = 0;
 
-	return !ann_graph_search_is_over(graph) &&
-		(s->stages == 0 || graph->seen.size < REST_SHARE * s->chunk.rows);
+	for (uint32 i = 0; i < g->num_graphs; i++)
+		visits += (double) g->graphs[i].seen.size;
+	return !is_over(g) && (s->stages == 0 || visits < REST_SHARE * s->rows);
 }
 
 /* The distance of the n-th nearest result, which there is, or a little more. */
@@ -136,10 +172,13 @@ nth_distance(const AnnScan *s, int n)
 static double
 farthest_wanted(const AnnScan *s)
 {
-	float		in_view = ann_threshold_get(&((GraphSearch *) s->search)->graph.nearest);
+	const GraphSearch *g = s->search;
+	float		in_view = INFINITY;
 	int			known = 0;
 	int			wanted;
 
+	for (uint32 i = 0; i < g->num_graphs; i++)
+		in_view = Min(in_view, ann_threshold_get(&g->graphs[i].nearest));
 	for (int i = 0; i < s->results.count; i++)
 	{
 		if (ann_scan_distance_code(s, s->results.entries[i].low) <= in_view)
@@ -179,7 +218,7 @@ nearest_distance2(const GraphSearch *g)
 	if (s->info.meta.metric != ANN_METRIC_IP)
 		return ann_scan_distance_code(s, g->nearest_distance);
 	along = s->query->norm > 0 ? Max(-g->nearest_distance / s->query->norm, 0) : 0;
-	return (double) s->chunk.max_norm * s->chunk.max_norm - along * along;
+	return (double) s->max_norm * s->max_norm - along * along;
 }
 
 static bool
@@ -192,8 +231,8 @@ is_far(const GraphSearch *g)
 	if (isinf(g->nearest_distance))
 		return false;
 	set = ann_link_set_make(info, info->max_links + ANN_LINK_STEP);
-	if (!ann_record_visit(g->graph.index, info, g->nearest, load_links, set,
-						  g->graph.scratch) || set->count == 0)
+	if (!ann_record_visit(g->scan->indexRelation, info, g->nearest, load_links, set,
+						  g->graphs[0].scratch) || set->count == 0)
 		return false;
 	length2 = set->length2;
 	qsort(length2, set->count, sizeof(float), compare_length);
@@ -212,7 +251,7 @@ search_from_afar(AnnScan *s, GraphSearch *g)
 	double		most = g->ef * FAR_EF;
 	double		before = get_float8_infinity();
 
-	while (g->ef < most && !ann_graph_search_is_over(&g->graph))
+	while (g->ef < most && !is_over(g))
 	{
 		double		rows = Max(SETTLED_TIMES * s->wanted, SETTLED_MINIMUM);
 		double		now = s->results.count < rows ? get_float8_infinity()
@@ -224,7 +263,7 @@ search_from_afar(AnnScan *s, GraphSearch *g)
 			return false;
 		before = now;
 		g->ef *= 2;
-		ann_graph_search_run(&g->graph, g->ef);
+		run(g, g->ef);
 	}
 	return true;
 }
@@ -237,10 +276,10 @@ stage(IndexScanDesc scan, AnnScan *s)
 
 	g->ef = s->stages == 1 ? ann_search_ef(s->wanted) : g->ef * 2;
 	g->ef = Max(g->ef, s->wanted);
-	ann_graph_search_run(&g->graph, g->ef);
+	run(g, g->ef);
 	if (s->stages == 1 && ann_ef_search == 0 && is_far(g))
 		found = search_from_afar(s, g);
-	s->bound = ann_graph_search_is_over(&g->graph) ? get_float8_infinity() : farthest_wanted(s);
+	s->bound = is_over(g) ? get_float8_infinity() : farthest_wanted(s);
 	return found;
 }
 
@@ -250,10 +289,24 @@ finish(IndexScanDesc scan, AnnScan *s)
 {
 }
 
-static const AnnSeen *
-seen(const AnnScan *s)
+static bool
+seen(const AnnScan *s, uint32 chunk, uint64 key)
 {
-	return &((GraphSearch *) s->search)->graph.seen;
+	const GraphSearch *g = s->search;
+
+	return chunk < s->num_chunks && g->graph_of[chunk] >= 0 &&
+		ann_seen_contains(&g->graphs[g->graph_of[chunk]].seen, key);
 }
 
-const AnnScanSearch ann_graph_search = {begin, goes_on, stage, finish, seen};
+static Size
+memory(const AnnScan *s)
+{
+	const GraphSearch *g = s->search;
+	Size		result = 0;
+
+	for (uint32 i = 0; i < g->num_graphs; i++)
+		result += g->graphs[i].seen.capacity * sizeof(uint64);
+	return result;
+}
+
+const AnnScanSearch ann_graph_search = {begin, goes_on, stage, finish, seen, memory};

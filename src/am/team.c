@@ -90,6 +90,13 @@ has_room(Size size)
 	return statvfs(SHM_DIRECTORY, &fs) == 0 && (uint64) fs.f_bavail * fs.f_frsize > size;
 }
 
+/* What each of so many may use of maintenance_work_mem. */
+static Size
+share_of_memory(int members)
+{
+	return (Size) maintenance_work_mem * 1024 / members;
+}
+
 /* ---- Who ---------------------------------------------------------------- */
 
 /* May workers evaluate what the index is of? */
@@ -131,6 +138,7 @@ ann_team_alone(Relation heap, Relation index)
 	AnnTeam    *team = palloc0(sizeof(AnnTeam));
 
 	team->members = 1;
+	team->memory = share_of_memory(1);
 	team->heap = heap;
 	team->index = index;
 	return team;
@@ -141,6 +149,7 @@ ann_team_within(AnnTeam *team)
 {
 	AnnTeam    *within = ann_team_alone(team->heap, team->index);
 
+	within->memory = team->memory;
 	within->other = team;
 	within->share = 1;
 	return within;
@@ -359,6 +368,7 @@ ann_team_begin(Relation heap, Relation index, bool concurrent, int workers,
 
 	/* a worker that does not come would be waited for in vain */
 	WaitForParallelWorkersToAttach(team->context);
+	team->memory = share_of_memory(team->members);
 	BarrierInit(&team->shared->barrier, team->members);
 	pg_atomic_write_u32(&team->shared->members, (uint32) team->members);
 	ConditionVariableBroadcast(&team->shared->begun);
@@ -414,6 +424,7 @@ work(dsm_segment *segment, shm_toc *toc, AnnTeamShared *shared)
 	team.index = index_open(shared->index, index_lock);
 	team.state = shm_toc_lookup(toc, KEY_STATE, false);
 	team.members = wait_for_members(shared);
+	team.memory = share_of_memory(team.members);
 	team.scan = table_beginscan_parallel(team.heap, shm_toc_lookup(toc, KEY_SCAN, false));
 	ann_build_member(&team, shared->concurrent);
 	if (team.segment != NULL)

@@ -30,6 +30,7 @@ typedef struct AnnTeam
 	/* Unchanging, set when it is made */
 	int			number;			/* ours; 0: the leader */
 	int			members;
+	Size		memory;			/* bytes that each member may use */
 	Relation	heap;
 	Relation	index;
 	AnnTeamShared *shared;		/* NULL: a team of one */

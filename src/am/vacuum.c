@@ -49,16 +49,43 @@
 /* ---- ambulkdelete ---- */
 
 /*
- * There are dead elements, for amvacuumcleanup to see to.  If that does not come to
+ * A chunk has dead elements, for amvacuumcleanup to see to.  If that does not come to
  * its end, the next one knows of it.
  */
 static void
-note_pending(Relation index, uint64 dead)
+note_pending(Relation index, uint32 number, uint64 dead)
 {
 	AnnEdit		edit;
 
-	ann_chunk_edit(&edit, index, 0)->dead = dead;
+	ann_chunk_edit(&edit, index, number)->dead = dead;
 	ann_edit_commit(&edit);
+}
+
+/* Take heap TIDs out of the elements of all pages; dead[i] counts those of chunk i. */
+static void
+vacuum_elements(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber blocks, uint64 *dead,
+				uint32 num_chunks)
+{
+	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks && info->meta.dim != 0;
+		 block++)
+	{
+		uint64		before = vacuum->dead;
+
+		ann_vacuum_delay_point();
+		ann_element_page_vacuum(vacuum, info, block);
+		if (vacuum->dead == before || vacuum->chunk >= num_chunks)
+			continue;
+
+		/* also if this is cancelled and the next VACUUM finds nothing to delete */
+		if (dead[vacuum->chunk] == 0)
+			note_pending(vacuum->index, vacuum->chunk, vacuum->dead - before);
+		dead[vacuum->chunk] += vacuum->dead - before;
+	}
+	for (uint32 i = 0; i < num_chunks; i++)
+	{
+		if (dead[i] > 0)
+			note_pending(vacuum->index, i, dead[i]);
+	}
 }
 
 IndexBulkDeleteResult *
@@ -66,44 +93,34 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 			   IndexBulkDeleteCallback callback, void *callback_state)
 {
 	Relation	index = info->index;
-	AnnChunk	chunk;
+	AnnChunk   *chunks;
+	uint32		num_chunks;
 	AnnIndex   *numbers;
-	BlockNumber blocks;
+	uint64	   *dead;
 	AnnVacuum	vacuum = {0};
-	bool		pending = false;
 
 	/* who changes the dimensions vacuums as well */
 	ann_dimensions_lock(index, ShareLock);
-	numbers = ann_index_copy(ann_index_chunk(index, 0, &chunk));
+	numbers = ann_index_copy(ann_index_chunks(index, &chunks, &num_chunks));
+	dead = palloc0(sizeof(uint64) * num_chunks);
 	if (stats == NULL)
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 	vacuum.index = index;
 	vacuum.callback = callback;
 	vacuum.state = callback_state;
 	vacuum.strategy = info->strategy;
-	for (uint32 i = 0; i < numbers->meta.chunks; i++)
+	for (uint32 i = 0; i < num_chunks; i++)
 		ann_chunk_lists_vacuum(&vacuum, i);
 
-	/* pages that are added from here on have no row that is dead to all */
-	blocks = RelationGetNumberOfBlocks(index);
-	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1;
-		 block < blocks && numbers->meta.dim != 0; block++)
-	{
-		ann_vacuum_delay_point();
-		ann_element_page_vacuum(&vacuum, numbers, block);
-
-		/* also if this is cancelled and the next VACUUM finds nothing to delete */
-		if (vacuum.dead > 0 && !pending)
-			note_pending(index, vacuum.dead);
-		pending = vacuum.dead > 0;
-	}
-	if (vacuum.dead > 0)
-		note_pending(index, vacuum.dead);
+	/* pages and chunks that are added from here on have no row that is dead to all */
+	stats->num_pages = RelationGetNumberOfBlocks(index);
+	vacuum_elements(&vacuum, numbers, stats->num_pages, dead, num_chunks);
 	stats->tuples_removed += vacuum.removed;
 	stats->num_index_tuples = vacuum.kept;
-	stats->num_pages = blocks;
 	stats->estimated_count = false;
 	pfree(numbers);
+	pfree(chunks);
+	pfree(dead);
 	ann_dimensions_unlock(index, ShareLock);
 	return stats;
 }
@@ -114,15 +131,27 @@ ann_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 typedef struct PageNote
 {
 	uint32		generation;
+	uint32		chunk;
 	uint32		first_slot;		/* number of its first slot in 'slots' */
 	uint16		num_slots;
 	uint8		kind;			/* AnnPageKind; 0: not to be freed */
 	bool		reached;		/* something leads to it */
+	bool		has_elements;	/* it is of elements, of the present epoch */
 } PageNote;
+
+/* What is known of a chunk. */
+typedef struct ChunkNote
+{
+	bool		pending;		/* to be walked over */
+	uint64		elements;		/* that are alive */
+	uint64		num_dead;
+} ChunkNote;
 
 typedef struct Cleanup
 {
-	AnnReshape	at;
+	AnnReshape	at;				/* the chunk at hand */
+	ChunkNote  *chunks;			/* as of the beginning */
+	uint32		num_chunks;
 	BufferAccessStrategy strategy;
 	IndexBulkDeleteResult *stats;
 	BlockNumber blocks;			/* at the time of the survey */
@@ -130,8 +159,6 @@ typedef struct Cleanup
 	uint16	   *slots;			/* page after page: of dead elements; of nodes */
 	uint32		num_slots;
 	uint32		slots_capacity;
-	uint32		num_dead;		/* elements */
-	uint64		elements;		/* that are alive */
 	AnnGraphVacuum *graph;		/* NULL of a forest */
 	bool		mended;			/* the graph leads to all that is alive */
 	bool		reshape;		/* dead elements have been released: compact and
@@ -148,9 +175,8 @@ note_slots(Cleanup *c, BlockNumber block, const uint16 *slots, int n)
 		return;
 	if (c->num_slots + n > c->slots_capacity)
 	{
-		c->slots_capacity = Max(2 * c->slots_capacity, 4096);
-		c->slots = c->slots == NULL ? palloc_extended(sizeof(uint16) * c->slots_capacity, MCXT_ALLOC_HUGE)
-			: repalloc_huge(c->slots, sizeof(uint16) * c->slots_capacity);
+		c->slots_capacity *= 2;
+		c->slots = repalloc_huge(c->slots, sizeof(uint16) * c->slots_capacity);
 	}
 	memcpy(c->slots + c->num_slots, slots, sizeof(uint16) * n);
 	c->num_slots += n;
@@ -164,9 +190,19 @@ note_dead(Cleanup *c, BlockNumber block)
 	int			n = ann_element_page_dead(c->at.index, c->at.info, block, c->strategy,
 										  slots, &live);
 
-	c->elements += live;
-	c->num_dead += n;
+	if (c->pages[block].chunk < c->num_chunks)
+	{
+		c->chunks[c->pages[block].chunk].elements += live;
+		c->chunks[c->pages[block].chunk].num_dead += n;
+	}
 	note_slots(c, block, slots, n);
+}
+
+/* Is a chunk walked over, so that what has not been reached is lost? */
+static bool
+is_pending(const Cleanup *c, uint32 chunk)
+{
+	return chunk < c->num_chunks && c->chunks[chunk].pending;
 }
 
 /*
@@ -187,6 +223,7 @@ survey_page(Cleanup *c, BlockNumber block)
 		return;
 	}
 	note->generation = tail.generation;
+	note->chunk = tail.chunk;
 	switch (tail.kind)
 	{
 		case ANN_PAGE_FREE:
@@ -199,12 +236,18 @@ survey_page(Cleanup *c, BlockNumber block)
 			if (tail.epoch != (uint8) c->at.info->meta.epoch)
 				note->kind = tail.kind;
 			else if (c->at.info->meta.dim != 0)
+			{
+				note->has_elements = true;
 				note_dead(c, block);
+			}
 			break;
 		case ANN_PAGE_ROOTS:
 		case ANN_PAGE_NODE:
 		case ANN_PAGE_LEAF:
 		case ANN_PAGE_REST:
+			if (is_pending(c, tail.chunk))
+				note->kind = tail.kind;
+			break;
 		case ANN_PAGE_CENTRE:
 			note->kind = tail.kind;
 			break;
@@ -221,6 +264,8 @@ survey(Cleanup *c)
 	c->blocks = RelationGetNumberOfBlocks(c->at.index);
 	UnlockRelationForExtension(c->at.index, ExclusiveLock);
 	c->pages = palloc_extended(sizeof(PageNote) * (Size) c->blocks, MCXT_ALLOC_HUGE);
+	c->slots_capacity = 4096;
+	c->slots = palloc(sizeof(uint16) * c->slots_capacity);
 	memset(c->pages, 0, sizeof(PageNote) * Min(c->blocks, ANN_DIRECTORY_BLOCK + 1));
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
 	{
@@ -252,7 +297,7 @@ is_dead(AnnElementRef ref, void *state)
 	note = &c->pages[block];
 	for (int i = 0; i < note->num_slots; i++)
 	{
-		if (note->kind != ANN_PAGE_NODE && c->slots[note->first_slot + i] == slot)
+		if (note->has_elements && c->slots[note->first_slot + i] == slot)
 			return true;
 	}
 	return false;
@@ -294,7 +339,7 @@ note_nodes(Cleanup *c)
 	{
 		uint16		slots[ANN_MAX_PAGE_NODES];
 
-		if (c->pages[block].kind != ANN_PAGE_NODE)
+		if (c->pages[block].kind != ANN_PAGE_NODE || c->pages[block].chunk != c->at.number)
 			continue;
 		ann_vacuum_delay_point();
 		note_slots(c, block, slots,
@@ -334,7 +379,8 @@ drop_lost_nodes(Cleanup *c)
 		PageNote   *note = &c->pages[block];
 		AnnNodeRef	lost[ANN_MAX_PAGE_NODES];
 
-		if (note->kind != ANN_PAGE_NODE || !note->reached || note->num_slots == 0)
+		if (note->kind != ANN_PAGE_NODE || note->chunk != c->at.number || !note->reached ||
+			note->num_slots == 0)
 			continue;
 		for (int i = 0; i < note->num_slots; i++)
 			lost[i] = (AnnNodeRef) {block, c->slots[note->first_slot + i],
@@ -520,9 +566,17 @@ vacuum_node(Cleanup *c, AnnNodeRef ref)
 
 /* Past this share of dead elements a new build is faster than mending. */
 static void
-advise_rebuild(Cleanup *c)
+advise_rebuild(const Cleanup *c)
 {
-	if (c->num_dead > c->elements)
+	uint64		elements = 0;
+	uint64		num_dead = 0;
+
+	for (uint32 i = 0; i < c->num_chunks; i++)
+	{
+		elements += c->chunks[i].elements;
+		num_dead += c->chunks[i].num_dead;
+	}
+	if (ann_is_graph(c->at.info) && num_dead > elements)
 		ereport(LOG,
 				(errmsg("index \"%s\" has lost more than half of its vectors at once",
 						RelationGetRelationName(c->at.index)),
@@ -532,17 +586,10 @@ advise_rebuild(Cleanup *c)
 static void
 clean_graph(Cleanup *c)
 {
-	if (c->num_dead > 0)
-	{
-		for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
-		{
-			ann_vacuum_delay_point();
-			ann_graph_vacuum_page(c->graph, block);
-		}
-	}
+	if (c->chunks[c->at.number].num_dead > 0)
+		ann_graph_vacuum_mend(c->graph);
 	ann_graph_vacuum_reach(c->graph);
 	c->mended = true;
-	advise_rebuild(c);
 }
 
 /* ---- release ---- */
@@ -584,6 +631,21 @@ reach_rest(Cleanup *c)
 	}
 }
 
+/*
+ * What leads from no chunk in particular to other pages.  There is a barrier here, too:
+ * no chunk may have been walked over.
+ */
+static void
+reach_shared(Cleanup *c)
+{
+	ann_structure_lock(c->at.index, ExclusiveLock);
+	ann_structure_unlock(c->at.index, ExclusiveLock);
+	ann_structure_lock(c->at.index, ShareLock);
+	ann_centre_visit(c->at.index, note_reached, c);
+	reach_rest(c);
+	ann_structure_unlock(c->at.index, ShareLock);
+}
+
 /* Free the slots of dead elements, which no code leads to any more. */
 static void
 release_elements(Cleanup *c)
@@ -592,7 +654,7 @@ release_elements(Cleanup *c)
 	{
 		const PageNote *note = &c->pages[block];
 
-		if (note->num_slots == 0 || note->kind == ANN_PAGE_NODE)
+		if (note->num_slots == 0 || !note->has_elements || !is_pending(c, note->chunk))
 			continue;
 		ann_vacuum_delay_point();
 		ann_element_page_release(c->at.index, c->at.info, block, c->strategy,
@@ -616,17 +678,20 @@ release_pages(Cleanup *c)
 	}
 }
 
-/* The counters of the chunk; leaves follow its size. */
+/* The counters of a chunk; leaves follow its size. */
 static void
-refresh_chunk(Cleanup *c)
+refresh_chunk(Cleanup *c, uint32 number)
 {
+	uint64		elements = c->chunks[number].elements;
 	AnnEdit		edit;
-	AnnChunk   *chunk = ann_chunk_edit(&edit, c->at.index, c->at.number);
+	AnnChunk   *chunk = ann_chunk_edit(&edit, c->at.index, number);
 
-	chunk->rows = c->elements;
-	chunk->dead = 0;
+	if (!ann_is_epoch(chunk, c->at.info))
+		ann_chunk_empty(chunk, c->at.info->meta.epoch);
+	chunk->rows = elements;
+	chunk->dead = c->chunks[number].pending ? 0 : c->chunks[number].num_dead;
 	if (chunk->roots != InvalidBlockNumber)
-		chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(c->at.info, (double) c->elements));
+		chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(c->at.info, (double) elements));
 	ann_edit_commit(&edit);
 }
 
@@ -639,34 +704,97 @@ clean_trees(Cleanup *c)
 {
 	AnnNodeRef *roots;
 	BlockNumber node_page;
+	uint32		slots;
 	int			n;
 
 	ann_structure_lock(c->at.index, ExclusiveLock);
-	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
+	ann_chunk_read_as(c->at.index, c->at.info, c->at.number, &c->at.chunk);
 
 	/* if nothing leads to this page, nothing must come to */
 	node_page = c->at.chunk.node_page;
 	ann_chunk_set_node_page(c->at.index, c->at.info, c->at.number, InvalidBlockNumber);
 	ann_structure_unlock(c->at.index, ExclusiveLock);
 	ann_structure_lock(c->at.index, ShareLock);
-	ann_chunk_read(c->at.index, c->at.number, &c->at.chunk);
-	ann_centre_visit(c->at.index, note_reached, c);
-
+	ann_chunk_read_as(c->at.index, c->at.info, c->at.number, &c->at.chunk);
+	slots = c->num_slots;
 	if (!c->reshape)
 		note_nodes(c);
 
 	/* this checks the chain of their pages */
 	n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
 	reach_roots(c);
-	reach_rest(c);
 	for (int i = 0; i < n; i++)
 		vacuum_node(c, roots[i]);
 	if (!c->reshape)
 		drop_lost_nodes(c);
+	c->num_slots = slots;
 	if (node_page < c->blocks && c->pages[node_page].reached &&
 		c->at.chunk.node_page == InvalidBlockNumber)
 		ann_chunk_set_node_page(c->at.index, c->at.info, c->at.number, node_page);
 	ann_structure_unlock(c->at.index, ShareLock);
+}
+
+/* AnnPageTest: is it a page of elements of the chunk at hand? */
+static bool
+is_of_chunk(BlockNumber block, void *state)
+{
+	const Cleanup *c = state;
+
+	return c->pages[block].has_elements && c->pages[block].chunk == c->at.number;
+}
+
+/* Take what is dead out of the trees and the graph of a chunk. */
+static void
+clean_chunk(Cleanup *c)
+{
+	c->graph = NULL;
+	c->mended = false;
+	if (ann_is_graph(c->at.info) && c->at.info->meta.dim != 0 && !c->reshape)
+		c->graph = ann_graph_vacuum_begin(&c->at, c->blocks, is_of_chunk, is_dead, c, c->strategy);
+	clean_trees(c);
+	if (c->graph != NULL)
+	{
+		clean_graph(c);
+		clean_trees(c);
+		ann_graph_vacuum_orphans(c->graph);
+	}
+}
+
+/* The same of all chunks that have something dead. */
+static void
+clean_chunks(Cleanup *c, AnnIndex *info)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann vacuum chunk",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	for (uint32 i = 0; i < c->num_chunks; i++)
+	{
+		MemoryContext old;
+
+		if (!c->chunks[i].pending)
+			continue;
+		old = MemoryContextSwitchTo(context);
+		c->at.number = i;
+		ann_chunk_read_as(c->at.index, info, i, &c->at.chunk);
+		info->max_norm = c->at.chunk.max_norm;
+		clean_chunk(c);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+}
+
+/*
+ * Which chunks are to be walked over: those that have dead elements.  What is left in
+ * an empty one may be of an earlier epoch.
+ */
+static void
+note_chunks(Cleanup *c, const AnnChunk *chunks)
+{
+	c->chunks = palloc0(sizeof(ChunkNote) * c->num_chunks);
+	for (uint32 i = 0; i < c->num_chunks; i++)
+		c->chunks[i].pending = c->num_chunks == 1 || chunks[i].dead > 0 ||
+			chunks[i].roots == InvalidBlockNumber;
 }
 
 static void
@@ -674,35 +802,45 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	Cleanup		c = {0};
 	AnnIndex   *numbers;
+	AnnChunk   *chunks;
 
 	/* the dimensions stay, as we know the pages by them */
 	ann_dimensions_lock(info->index, ShareLock);
 	c.at.index = info->index;
-	numbers = ann_index_copy(ann_index_chunk(info->index, 0, &c.at.chunk));
-	numbers->max_norm = c.at.chunk.max_norm;
+	numbers = ann_index_copy(ann_index_chunks(info->index, &chunks, &c.num_chunks));
+	note_chunks(&c, chunks);
 	c.at.info = numbers;
 	c.strategy = info->strategy;
 	c.stats = stats;
 	survey(&c);
-	if (ann_is_graph(numbers) && numbers->meta.dim != 0)
-		c.graph = ann_graph_vacuum_begin(&c.at, c.blocks, is_dead, &c, c.strategy);
-	clean_trees(&c);
-	if (c.graph != NULL)
-	{
-		clean_graph(&c);
-		clean_trees(&c);
-		ann_graph_vacuum_orphans(c.graph);
-	}
+	clean_chunks(&c, numbers);
+	advise_rebuild(&c);
+	reach_shared(&c);
 	release_elements(&c);
 	release_pages(&c);
-	refresh_chunk(&c);
+	for (uint32 i = 0; i < c.num_chunks; i++)
+		refresh_chunk(&c, i);
 
 	/* with the room that is free by now, since new leaves come before old ones go */
 	IndexFreeSpaceMapVacuum(info->index);
-	c.graph = NULL;
 	c.reshape = true;
-	clean_trees(&c);
+	clean_chunks(&c, numbers);
 	ann_dimensions_unlock(info->index, ShareLock);
+}
+
+/* Has a vacuum left dead elements in some chunk? */
+static bool
+has_pending(Relation index)
+{
+	AnnChunk   *chunks;
+	uint32		n;
+	bool		result = false;
+
+	(void) ann_index_chunks(index, &chunks, &n);
+	for (uint32 i = 0; i < n; i++)
+		result |= chunks[i].dead > 0;
+	pfree(chunks);
+	return result;
 }
 
 IndexBulkDeleteResult *
@@ -710,15 +848,13 @@ ann_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	MemoryContext context,
 				old;
-	AnnChunk	chunk;
 	bool		pending;
 
 	if (info->analyze_only)
 		return stats;
 
 	/* without dead rows, of this vacuum or one that was interrupted, all is clean */
-	ann_chunk_read(info->index, 0, &chunk);
-	pending = stats != NULL || chunk.dead > 0;
+	pending = stats != NULL || has_pending(info->index);
 	if (stats == NULL)
 	{
 		stats = palloc0(sizeof(IndexBulkDeleteResult));

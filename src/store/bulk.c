@@ -110,7 +110,8 @@ ann_bulk_claim(AnnBulk *bulk, BlockNumber n)
 {
 	BlockNumber first;
 
-	Assert(bulk->is_shared);
+	if (!bulk->is_shared)
+		return bulk->next;
 	LockRelationForExtension(bulk->index, ExclusiveLock);
 	first = smgrnblocks(RelationGetSmgr(bulk->index), bulk->fork);
 	if (n >= MaxBlockNumber - first)
@@ -135,6 +136,7 @@ leave_run(AnnBulk *bulk)
 void
 ann_bulk_go_to(AnnBulk *bulk, BlockNumber first, BlockNumber n)
 {
+	Assert(bulk->is_shared || first == bulk->next);
 	leave_run(bulk);
 	bulk->next = first;
 	bulk->end = first + n;

@@ -50,7 +50,10 @@ extern void ann_bulk_share(AnnBulk *bulk);
 extern AnnBulk *ann_bulk_join(Relation index);
 extern void ann_bulk_leave(AnnBulk *bulk);
 
-/* Extend a shared file by n blocks, and return the first, for whoever goes there. */
+/*
+ * The first of n blocks for whoever goes there: a shared file is extended by them.  Who
+ * writes alone goes there next.
+ */
 extern BlockNumber ann_bulk_claim(AnnBulk *bulk, BlockNumber n);
 
 /* The next n pages of ours are to be these blocks. */

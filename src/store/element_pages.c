@@ -783,6 +783,7 @@ ann_element_page_vacuum(AnnVacuum *vacuum, const AnnIndex *info, BlockNumber blo
 						 &buffer))
 		return;
 	page = BufferGetPage(buffer);
+	vacuum->chunk = ANN_PAGE_TAIL(page)->chunk;
 	slots = count_slots(info, page);
 	for (int slot = 0; slot < slots; slot++)
 	{

@@ -43,7 +43,7 @@
 #include "storage/itemptr.h"
 
 #define ANN_MAGIC			0x616e6e31	/* "ann1" */
-#define ANN_FORMAT_VERSION	3
+#define ANN_FORMAT_VERSION	4
 
 #define ANN_META_BLOCK		0
 #define ANN_DIRECTORY_BLOCK	1
@@ -133,7 +133,7 @@ typedef enum AnnScalar
  *	  11	 1		code_bits	bits of a code per dimension, 1 or 4
  *	  12	 4		dim			dimensions; 0 while not known
  *	  16	 4		trees		trees of each chunk
- *	  20	 4		chunks		entries of the directory
+ *	  20	 4		chunk_blocks	blocks of the table to a chunk; 0: all of them
  *	  24	 8		seed		of the rotation and of every random choice
  *	  32	 4		epoch		counted up when the dimensions change
  *	  36	 4		centre		first page of the centre; invalid: it is zero
@@ -153,7 +153,7 @@ typedef struct AnnMeta
 	uint8		code_bits;
 	uint32		dim;
 	uint32		trees;
-	uint32		chunks;
+	uint32		chunk_blocks;
 	uint64		seed;
 	uint32		epoch;
 	BlockNumber centre;
@@ -185,31 +185,32 @@ typedef struct AnnTidList
 } AnnTidList;
 
 /*
- * A chunk in the directory: an index of its own over a range of heap blocks.
+ * A chunk in the directory: an index of its own over a range of heap blocks.  That
+ * of number n begins with block n * chunk_blocks of the table.
  *
  *	 offset	size	field
- *	   0	 4		first_heap_block
- *	   4	 4		heap_blocks		0 = to the end of the table
- *	   8	 4		roots			first page of roots, one for each tree
- *	  12	 4		leaf_capacity	rows at which a leaf is split
- *	  16	 8		rows			elements, approximately
- *	  24	 8		dead			of these without heap TIDs, approximately
- *	  32	12		nulls			rows whose vector is NULL
- *	  44	12		undefined		rows that have no distance (zero vectors
+ *	   0	 4		roots			first page of roots, one for each tree
+ *	   4	 4		leaf_capacity	rows at which a leaf is split
+ *	   8	 8		rows			elements, approximately
+ *	  16	 8		dead			of these without heap TIDs, approximately
+ *	  24	12		nulls			rows whose vector is NULL
+ *	  36	12		undefined		rows that have no distance (zero vectors
  *								under cosine)
- *	  56	 4		version			of the two lists
- *	  60	 4		epoch			of AnnMeta; ANN_EPOCH_CHANGING may be set
- *	  64	 4		max_norm		inner product: the M of the augmentation
- *	  68	 4		node_page		a page of nodes that may have room
+ *	  48	 4		version			of the two lists
+ *	  52	 4		epoch			of AnnMeta; ANN_EPOCH_CHANGING may be set in the
+ *								first entry
+ *	  56	 4		max_norm		inner product: the M of the augmentation
+ *	  60	 4		node_page		a page of nodes that may have room
  *
  * An empty chunk has roots = InvalidBlockNumber.  Its elements are on all pages
  * of elements that carry its number and epoch: who wants them all walks over
  * the file.
+ *
+ * The first entry is always of the epoch of the metapage.  Another one that is of
+ * an earlier epoch has lists, and is empty but for them.
  */
 typedef struct AnnChunk
 {
-	BlockNumber first_heap_block;
-	BlockNumber heap_blocks;
 	BlockNumber roots;
 	uint32		leaf_capacity;
 	uint64		rows;
@@ -228,7 +229,10 @@ typedef struct AnnChunk
  */
 #define ANN_EPOCH_CHANGING UINT32_C(0x80000000)
 
-/* A page of the directory has so many, one after the other. */
+/*
+ * A page of the directory has so many, one after the other; all pages but the last one
+ * are full.
+ */
 #define ANN_CHUNKS_PER_PAGE (ANN_BODY_SIZE / sizeof(AnnChunk))
 
 /* Trees of a chunk, at most. */
@@ -451,9 +455,9 @@ StaticAssertDecl(offsetof(AnnMeta, centre) == 36, "AnnMeta.centre");
 StaticAssertDecl(offsetof(AnnMeta, ef_construction) == 42, "AnnMeta.ef_construction");
 StaticAssertDecl(offsetof(AnnMeta, unused) == 44, "AnnMeta.unused");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
-StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
-StaticAssertDecl(offsetof(AnnChunk, nulls) == 32, "AnnChunk.nulls");
-StaticAssertDecl(offsetof(AnnChunk, version) == 56, "AnnChunk.version");
+StaticAssertDecl(sizeof(AnnChunk) == 64, "AnnChunk");
+StaticAssertDecl(offsetof(AnnChunk, nulls) == 24, "AnnChunk.nulls");
+StaticAssertDecl(offsetof(AnnChunk, version) == 48, "AnnChunk.version");
 StaticAssertDecl(sizeof(AnnNodeRef) == 8, "AnnNodeRef");
 StaticAssertDecl(offsetof(AnnNode, u.leaf.augmented) == 24, "AnnNode.u.leaf.augmented");
 StaticAssertDecl(offsetof(AnnNode, vector) == 28, "AnnNode.vector");

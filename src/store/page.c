@@ -292,6 +292,7 @@ make_index(const AnnMeta *meta, const float *centre, MemoryContext context)
 	memset(index, 0, sizeof(AnnIndex));
 	index->meta = *meta;
 	index->tids_page = InvalidBlockNumber;
+	index->known_chunks = 1;
 	if (meta->dim != 0)
 	{
 		derive_sizes(index);
@@ -412,7 +413,7 @@ ann_index(Relation index)
 }
 
 /*
- * Metapage and directory change their epochs in one edit.  When they differ after
+ * Metapage and first entry change their epochs in one edit.  When they differ after
  * the metapage has been read again as they did before, it was not because of that.
  */
 const AnnIndex *
@@ -425,10 +426,14 @@ ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk)
 	{
 		const AnnIndex *info = ann_index(index);
 
-		ann_chunk_read(index, number, chunk);
+		ann_chunk_read(index, 0, chunk);
 		chunk->epoch &= ~ANN_EPOCH_CHANGING;
 		if (chunk->epoch == info->meta.epoch)
+		{
+			if (number > 0)
+				ann_chunk_read_as(index, info, number, chunk);
 			return info;
+		}
 		CHECK_FOR_INTERRUPTS();
 		if (again && info->meta.epoch == of_meta && chunk->epoch == of_chunk)
 			ann_page_corrupted(index, ANN_META_BLOCK, "another epoch than its directory");
@@ -840,30 +845,74 @@ ann_page_reclaim(Relation index, BlockNumber block, AnnPageKind kind, uint32 gen
 
 /* ---- The directory ------------------------------------------------------ */
 
+void
+ann_chunk_empty(AnnChunk *chunk, uint32 epoch)
+{
+	chunk->roots = InvalidBlockNumber;
+	chunk->node_page = InvalidBlockNumber;
+	chunk->leaf_capacity = 0;
+	chunk->rows = chunk->dead = 0;
+	chunk->max_norm = 0;
+	chunk->epoch = epoch;
+}
+
+AnnChunk
+ann_chunk_new(void)
+{
+	AnnChunk	chunk = {0};
+
+	ann_chunk_empty(&chunk, 0);
+	ItemPointerSetInvalid(&chunk.nulls.head);
+	ItemPointerSetInvalid(&chunk.nulls.tail);
+	chunk.undefined = chunk.nulls;
+	return chunk;
+}
+
+/* The entries of a page of the directory that is locked; their number to *n. */
+static AnnChunk *
+page_chunks(Relation index, Buffer buffer, uint32 *n)
+{
+	Page		page = BufferGetPage(buffer);
+	Size		used = ann_page_used(page);
+
+	*n = (uint32) (used / sizeof(AnnChunk));
+	if (*n == 0 || used % sizeof(AnnChunk) != 0 ||
+		(*n < ANN_CHUNKS_PER_PAGE && ANN_PAGE_TAIL(page)->next != InvalidBlockNumber))
+		ann_page_corrupted(index, BufferGetBlockNumber(buffer), "%zu bytes of entries", used);
+	return (AnnChunk *) ANN_PAGE_BODY(page);
+}
+
+/*
+ * Lock the page of the directory that has entry number *entry of those from 'block' on,
+ * or the last one; *entry becomes its number there.
+ */
+static Buffer
+lock_directory(Relation index, BlockNumber block, uint32 *entry, int mode)
+{
+	for (;;)
+	{
+		Buffer		buffer = ann_page_read(index, block, ANN_PAGE_DIRECTORY, mode);
+		BlockNumber next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+
+		if (*entry < ANN_CHUNKS_PER_PAGE || next == InvalidBlockNumber)
+			return buffer;
+		UnlockReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
+		*entry -= ANN_CHUNKS_PER_PAGE;
+		block = next;
+	}
+}
+
 Buffer
 ann_chunk_lock(Relation index, uint32 chunk, int mode, Size *at)
 {
-	BlockNumber block = ANN_DIRECTORY_BLOCK;
-	Buffer		buffer;
 	uint32		entry = chunk;
+	Buffer		buffer = lock_directory(index, ANN_DIRECTORY_BLOCK, &entry, mode);
+	uint32		n;
 
-	for (;;)
-	{
-		BlockNumber next;
-
-		buffer = ann_page_read(index, block, ANN_PAGE_DIRECTORY, mode);
-		if (entry < ANN_CHUNKS_PER_PAGE)
-			break;
-		next = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
-		UnlockReleaseBuffer(buffer);
-		if (next == InvalidBlockNumber)
-			ann_page_corrupted(index, block, "no entry of chunk %u", chunk);
-		entry -= ANN_CHUNKS_PER_PAGE;
-		block = next;
-	}
-	*at = SizeOfPageHeaderData + entry * sizeof(AnnChunk);
-	if (*at + sizeof(AnnChunk) > ((PageHeader) BufferGetPage(buffer))->pd_lower)
-		ann_page_corrupted(index, block, "no entry of chunk %u", chunk);
+	*at = (char *) (page_chunks(index, buffer, &n) + entry) - (char *) BufferGetPage(buffer);
+	if (entry >= n)
+		ann_page_corrupted(index, BufferGetBlockNumber(buffer), "no entry of chunk %u", chunk);
 	return buffer;
 }
 
@@ -877,6 +926,14 @@ ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result)
 	UnlockReleaseBuffer(buffer);
 }
 
+void
+ann_chunk_read_as(Relation index, const AnnIndex *info, uint32 chunk, AnnChunk *result)
+{
+	ann_chunk_read(index, chunk, result);
+	if (!ann_is_epoch(result, info))
+		ann_chunk_empty(result, info->meta.epoch);
+}
+
 AnnChunk *
 ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk)
 {
@@ -885,4 +942,118 @@ ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk)
 
 	ann_edit_begin(edit, index);
 	return (AnnChunk *) ((char *) ann_edit_add(edit, buffer) + at);
+}
+
+/* Add n entries to a page of an edit that has so many. */
+static void
+add_entries(Page page, uint32 has, uint32 n)
+{
+	AnnChunk   *chunks = (AnnChunk *) ANN_PAGE_BODY(page);
+
+	for (uint32 i = 0; i < n; i++)
+		chunks[has + i] = ann_chunk_new();
+	ann_page_set_used(page, sizeof(AnnChunk) * (has + n));
+}
+
+/*
+ * Lengthen the directory, from its last page, which is locked, and is to have entry
+ * number 'entry'.  That may take more pages: as many as an edit allows are added.
+ */
+static void
+lengthen_directory(Relation index, Buffer last, uint32 entry)
+{
+	AnnEdit		edit;
+	uint32		has;
+	Page		page;
+
+	(void) page_chunks(index, last, &has);
+	ann_edit_begin(&edit, index);
+	page = ann_edit_add(&edit, last);
+	while (has <= entry)
+	{
+		uint32		n = Min(entry + 1, (uint32) ANN_CHUNKS_PER_PAGE) - has;
+
+		add_entries(page, has, n);
+		if (entry < ANN_CHUNKS_PER_PAGE || edit.num_buffers == MAX_GENERIC_XLOG_PAGES)
+			break;
+		page = ann_edit_new(&edit, ANN_PAGE_DIRECTORY, 0, &ANN_PAGE_TAIL(page)->next);
+		entry -= ANN_CHUNKS_PER_PAGE;
+		has = 0;
+	}
+	ann_edit_commit(&edit);
+}
+
+/* The entries are locked one page at a time: whoever is faster has added some. */
+void
+ann_chunk_need(Relation index, uint32 chunk)
+{
+	AnnIndex   *cache = index->rd_amcache;
+
+	if (chunk == 0 || (cache != NULL && chunk < cache->known_chunks))
+		return;
+	for (;;)
+	{
+		uint32		entry = chunk;
+		Buffer		buffer = lock_directory(index, ANN_DIRECTORY_BLOCK, &entry,
+											BUFFER_LOCK_SHARE);
+		BlockNumber block = BufferGetBlockNumber(buffer);
+		uint32		at = entry;
+		uint32		n;
+
+		(void) page_chunks(index, buffer, &n);
+		UnlockReleaseBuffer(buffer);
+		if (entry < n)
+			break;
+		buffer = lock_directory(index, block, &at, BUFFER_LOCK_EXCLUSIVE);
+		(void) page_chunks(index, buffer, &n);
+		if (at < n)
+			UnlockReleaseBuffer(buffer);
+		else
+			lengthen_directory(index, buffer, at);
+	}
+	cache = index->rd_amcache;
+	if (cache != NULL)
+		cache->known_chunks = Max(cache->known_chunks, chunk + 1);
+}
+
+/* The entries of all chunks, as one of this epoch sees them. */
+static AnnChunk *
+read_directory(Relation index, uint32 epoch, uint32 *n)
+{
+	BlockNumber block = ANN_DIRECTORY_BLOCK;
+	AnnChunk   *result = NULL;
+
+	for (*n = 0; block != InvalidBlockNumber;)
+	{
+		Buffer		buffer = ann_page_read(index, block, ANN_PAGE_DIRECTORY, BUFFER_LOCK_SHARE);
+		uint32		more;
+		const AnnChunk *chunks = page_chunks(index, buffer, &more);
+		Size		size = sizeof(AnnChunk) * ((Size) *n + more);
+
+		result = result == NULL ? palloc(size) : repalloc_huge(result, size);
+		memcpy(result + *n, chunks, sizeof(AnnChunk) * more);
+		*n += more;
+		block = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
+		UnlockReleaseBuffer(buffer);
+		CHECK_FOR_INTERRUPTS();
+		if (block != InvalidBlockNumber &&
+			*n / ANN_CHUNKS_PER_PAGE > RelationGetNumberOfBlocks(index))
+			ann_page_corrupted(index, ANN_DIRECTORY_BLOCK, "a directory that leads to itself");
+	}
+	for (uint32 i = 0; i < *n; i++)
+	{
+		if ((result[i].epoch & ~ANN_EPOCH_CHANGING) != epoch)
+			ann_chunk_empty(&result[i], epoch);
+	}
+	return result;
+}
+
+const AnnIndex *
+ann_index_chunks(Relation index, AnnChunk **chunks, uint32 *n)
+{
+	AnnChunk	first;
+	const AnnIndex *info = ann_index_chunk(index, 0, &first);
+
+	*chunks = read_directory(index, info->meta.epoch, n);
+	return info;
 }

@@ -23,7 +23,7 @@
  * The one that ann_index returns lives in rd_amcache: it is good until the
  * relation is closed or invalidated (any access to a catalog or a toast table
  * may do that), or ann_index is called again.  Who needs it for longer makes
- * his own.  meta.chunks is as old as the cache.
+ * his own.
  */
 typedef struct AnnIndex
 {
@@ -54,6 +54,7 @@ typedef struct AnnIndex
 								 * queries; NULL if zero */
 	BlockNumber known_blocks;	/* the file has at least so many; private */
 	BlockNumber tids_page;		/* this backend's last page of TIDs; private */
+	uint32		known_chunks;	/* the directory has at least so many; private */
 } AnnIndex;
 
 /*
@@ -73,6 +74,19 @@ extern const AnnIndex *ann_index(Relation index);
  * is read again if the dimensions have changed since.
  */
 extern const AnnIndex *ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk);
+
+/*
+ * The same, and the entries of all chunks, of the current memory context; their number
+ * to *n.
+ */
+extern const AnnIndex *ann_index_chunks(Relation index, AnnChunk **chunks, uint32 *n);
+
+/* The number of the chunk that rows in a block of the table belong to. */
+static inline uint32
+ann_chunk_of(const AnnMeta *meta, BlockNumber heap_block)
+{
+	return meta->chunk_blocks == 0 ? 0 : heap_block / meta->chunk_blocks;
+}
 
 /* Of a graph, one row in so many is in the trees, where searches begin at it. */
 #define ANN_ROWS_PER_ENTRY ANN_NODES_PER_ENTRY
@@ -294,7 +308,18 @@ extern Buffer ann_chunk_lock(Relation index, uint32 chunk, int mode, Size *at);
 /* Begin an edit of the entry of a chunk; returns the copy to change. */
 extern AnnChunk *ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk);
 
-/* Read the directory's entry of a chunk. */
+/* Read the directory's entry of a chunk; as it is, and as one of this epoch sees it. */
 extern void ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result);
+extern void ann_chunk_read_as(Relation index, const AnnIndex *info, uint32 chunk,
+							  AnnChunk *result);
+
+/* Let an entry be of no element, but with the lists that it has, in this epoch. */
+extern void ann_chunk_empty(AnnChunk *chunk, uint32 epoch);
+
+/* The entry of a chunk without any row. */
+extern AnnChunk ann_chunk_new(void);
+
+/* Let the directory have the entry of a chunk, and all before it. */
+extern void ann_chunk_need(Relation index, uint32 chunk);
 
 #endif							/* ANN_PAGE_H */

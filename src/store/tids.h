@@ -80,6 +80,7 @@ typedef struct AnnVacuum
 	uint64		removed;		/* heap TIDs that went */
 	uint64		elements;		/* that have heap TIDs */
 	uint64		dead;			/* that have none, and whose slots are not free */
+	uint32		chunk;			/* of the page of elements that was last */
 } AnnVacuum;
 
 /* Ask the callback for a TID, and count it. */

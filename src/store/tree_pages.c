@@ -342,6 +342,7 @@ ann_tree_descend(Relation index, const AnnIndex *info, const AnnTreeVector *v,
 	leaf->node = ref;
 	leaf->leaf.first = node->u.leaf.first;
 	leaf->leaf.generation = node->u.leaf.generation;
+	leaf->chunk = ANN_PAGE_TAIL(BufferGetPage(buffer))->chunk;
 	leaf->rows = node->u.leaf.rows;
 	leaf->depth = depth;
 	if (frontier != NULL)

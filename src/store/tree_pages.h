@@ -20,6 +20,7 @@ typedef struct AnnLeafEntry
 {
 	AnnNodeRef	node;
 	AnnLeafId	leaf;
+	uint32		chunk;			/* that its entry says it is of */
 	uint32		rows;			/* approximately */
 	int			depth;			/* splits from where the way down began */
 	float		priority;		/* squared distance from the centroid, in the

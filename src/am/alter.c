@@ -1,0 +1,103 @@
+/*
+ * alter.c
+ *	  ALTER INDEX of options that say how an index is built: to tell the user that
+ *	  it stays as it was built until the next REINDEX.
+ *
+ * amoptions does not know what it is called for.  But whoever alters a relation calls
+ * the object access hook, when the catalog has the new options and the relation cache
+ * still has the old ones.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/reloptions.h"
+#include "access/table.h"
+#include "am/alter.h"
+#include "am/method.h"
+#include "am/opclass.h"
+#include "am/options.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+static object_access_hook_type previous_hook;
+
+/* The options that the catalog has by now; NULL: none are set. */
+static const AnnOptions *
+altered_options(Relation index)
+{
+	Relation	classes = table_open(RelationRelationId, AccessShareLock);
+	const AnnOptions *result = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(index)));
+	scan = systable_beginscan(classes, ClassOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		result = (const AnnOptions *) extractRelOptions(tuple, RelationGetDescr(classes),
+														index->rd_indam->amoptions);
+	systable_endscan(scan);
+	table_close(classes, AccessShareLock);
+	return result;
+}
+
+static void
+tell(Relation index, const char *option)
+{
+	ereport(NOTICE,
+			(errmsg("option \"%s\" of index \"%s\" takes effect when it is built anew",
+					option, RelationGetRelationName(index)),
+			 errhint("REINDEX INDEX CONCURRENTLY does that while the table is in use.")));
+}
+
+static void
+compare_options(Relation index)
+{
+	const AnnOptions *before = ann_options(index);
+	const AnnOptions *after = altered_options(index);
+
+	if (after == NULL)
+		after = &ann_default_options;
+	if (ann_method(index) == ANN_METHOD_ANNOY && after->trees != before->trees)
+		tell(index, "trees");
+	if (ann_method(index) == ANN_METHOD_HNSW && after->m != before->m)
+		tell(index, "m");
+	if (ann_method(index) == ANN_METHOD_HNSW &&
+		after->ef_construction != before->ef_construction)
+		tell(index, "ef_construction");
+	if (after->scalar != before->scalar)
+		tell(index, "scalar");
+	if (after->chunk_blocks != before->chunk_blocks)
+		tell(index, "chunk_blocks");
+}
+
+/* The index has been altered: whoever did so has it locked. */
+static void
+note_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (previous_hook)
+		previous_hook(access, class, object, sub, arg);
+	if (access == OAT_POST_ALTER && class == RelationRelationId && sub == 0 &&
+		get_rel_relkind(object) == RELKIND_INDEX)
+	{
+		Relation	index = index_open(object, NoLock);
+
+		if (ann_is_index(index))
+			compare_options(index);
+		index_close(index, NoLock);
+	}
+}
+
+void
+ann_alter_init(void)
+{
+	previous_hook = object_access_hook;
+	object_access_hook = note_access;
+}
