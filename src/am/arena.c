@@ -22,11 +22,26 @@
 /* The arrays begin with room for so many. */
 #define FIRST_ROWS 4096
 
-Size
-ann_arena_row_bytes(const AnnIndex *info)
+static Size
+element_size(const AnnIndex *info, AnnArenaKind kind)
 {
-	return info->element_size + info->row_dim + 2 * sizeof(float) +
-		sizeof(AnnElementRef);
+	return kind == ANN_ARENA_WHOLE ? info->element_size : 0;
+}
+
+Size
+ann_arena_row_bytes(const AnnIndex *info, AnnArenaKind kind)
+{
+	return element_size(info, kind) + info->row_dim + 2 * sizeof(float) + sizeof(AnnElementRef);
+}
+
+/*
+ * Beside the row: its number and its link, twice 4 bytes for growing, and up to 16 in the
+ * table by which equal rows are found.
+ */
+Size
+ann_arena_row_memory(const AnnIndex *info, AnnArenaKind kind)
+{
+	return ann_arena_row_bytes(info, kind) + 4 * sizeof(uint32) + 16;
 }
 
 /* Enlarge an array of the arena; the allocator moves large ones without copying. */
@@ -43,7 +58,8 @@ static void
 enlarge_arena(AnnArena *arena, uint32 capacity)
 {
 	arena->capacity = capacity;
-	arena->elements = enlarge(arena, arena->elements, arena->info->element_size);
+	if (arena->element_size > 0)
+		arena->elements = enlarge(arena, arena->elements, arena->element_size);
 	arena->rows = enlarge(arena, arena->rows, arena->info->row_dim);
 	arena->scales = enlarge(arena, arena->scales, sizeof(float));
 	arena->norms2 = enlarge(arena, arena->norms2, sizeof(float));
@@ -53,17 +69,13 @@ enlarge_arena(AnnArena *arena, uint32 capacity)
 }
 
 AnnArena *
-ann_arena_make(const AnnIndex *info, Size budget, Size further)
+ann_arena_make(const AnnIndex *info, AnnArenaKind kind, Size budget, Size further)
 {
 	AnnArena   *arena = palloc0(sizeof(AnnArena));
-
-	/*
-	 * Beside the row: its number and its link, twice 4 bytes for growing, and
-	 * up to 16 in the table by which equal rows are found.
-	 */
-	Size		per_row = ann_arena_row_bytes(info) + 4 * sizeof(uint32) + 16 + further;
+	Size		per_row = ann_arena_row_memory(info, kind) + further;
 
 	arena->info = info;
+	arena->element_size = element_size(info, kind);
 	arena->context = AllocSetContextCreate(CurrentMemoryContext, "ann arena",
 										   ALLOCSET_DEFAULT_SIZES);
 	arena->max_rows = (uint32) Max(MIN_ROWS, Min(budget / per_row, ANN_LEAF - 1));
@@ -73,15 +85,16 @@ ann_arena_make(const AnnIndex *info, Size budget, Size further)
 
 /* The arrays, in the order in which each member asks for them. */
 AnnArena *
-ann_arena_share(const AnnIndex *info, AnnTeam *team, uint32 rows)
+ann_arena_share(const AnnIndex *info, AnnArenaKind kind, AnnTeam *team, uint32 rows)
 {
 	AnnArena   *arena = palloc0(sizeof(AnnArena));
 
 	arena->info = info;
+	arena->element_size = element_size(info, kind);
 	arena->context = AllocSetContextCreate(CurrentMemoryContext, "ann arena",
 										   ALLOCSET_DEFAULT_SIZES);
 	arena->max_rows = arena->capacity = arena->count = rows;
-	arena->elements = ann_team_array(team, info->element_size * (Size) rows);
+	arena->elements = ann_team_array(team, arena->element_size * (Size) rows);
 	arena->rows = ann_team_array(team, info->row_dim * (Size) rows);
 	arena->scales = ann_team_array(team, sizeof(float) * (Size) rows);
 	arena->norms2 = ann_team_array(team, sizeof(float) * (Size) rows);
@@ -92,9 +105,9 @@ ann_arena_share(const AnnIndex *info, AnnTeam *team, uint32 rows)
 }
 
 Size
-ann_arena_shared_size(const AnnIndex *info, uint32 rows)
+ann_arena_shared_size(const AnnIndex *info, AnnArenaKind kind, uint32 rows)
 {
-	return ann_team_array_size(info->element_size * (Size) rows) +
+	return ann_team_array_size(element_size(info, kind) * (Size) rows) +
 		ann_team_array_size(info->row_dim * (Size) rows) +
 		2 * ann_team_array_size(sizeof(float) * (Size) rows) +
 		ann_team_array_size(sizeof(AnnElementRef) * (Size) rows) +
@@ -336,9 +349,10 @@ ann_arena_augment(AnnArena *arena, uint32 first, uint32 n)
 }
 
 void
-ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
+ann_arena_save_apart(const AnnArena *arena, uint32 row, BufFile *elements, BufFile *file)
 {
-	BufFileWrite(file, ann_arena_element(arena, row), arena->info->element_size);
+	if (arena->element_size > 0)
+		BufFileWrite(elements, ann_arena_element(arena, row), arena->element_size);
 	BufFileWrite(file, row_bytes(arena, row), arena->info->row_dim);
 	BufFileWrite(file, &arena->scales[row], sizeof(float));
 	BufFileWrite(file, &arena->norms2[row], sizeof(float));
@@ -346,15 +360,16 @@ ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
 }
 
 void
-ann_arena_load(AnnArena *arena, BufFile *file)
+ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file)
 {
-	ann_arena_load_at(arena, new_row(arena), file);
+	ann_arena_save_apart(arena, row, file, file);
 }
 
-void
-ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file)
+static void
+load_row(AnnArena *arena, uint32 row, BufFile *elements, BufFile *file)
 {
-	BufFileReadExact(file, ann_arena_element(arena, row), arena->info->element_size);
+	if (arena->element_size > 0)
+		BufFileReadExact(elements, ann_arena_element(arena, row), arena->element_size);
 	BufFileReadExact(file, row_bytes(arena, row), arena->info->row_dim);
 	BufFileReadExact(file, &arena->scales[row], sizeof(float));
 	BufFileReadExact(file, &arena->norms2[row], sizeof(float));
@@ -362,12 +377,44 @@ ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file)
 }
 
 void
-ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row)
+ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file)
 {
-	if (BufFileSeek(file, 0, (off_t) (row * ann_arena_row_bytes(arena->info)), SEEK_SET) != 0)
+	load_row(arena, row, file, file);
+}
+
+void
+ann_arena_load(AnnArena *arena, BufFile *file)
+{
+	load_row(arena, new_row(arena), file, file);
+}
+
+void
+ann_arena_load_apart(AnnArena *arena, BufFile *elements, BufFile *file)
+{
+	load_row(arena, new_row(arena), elements, file);
+}
+
+/* Go to an item of so many bytes. */
+static void
+seek_item(BufFile *file, Size size, uint64 number)
+{
+	if (BufFileSeek(file, 0, (off_t) (number * size), SEEK_SET) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not find a row in a temporary file of an index build")));
+}
+
+void
+ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row)
+{
+	seek_item(file, arena->element_size + ann_arena_row_bytes(arena->info, ANN_ARENA_BARE), row);
+}
+
+void
+ann_arena_seek_apart(const AnnArena *arena, BufFile *elements, BufFile *file, uint64 row)
+{
+	seek_item(elements, arena->info->element_size, row);
+	seek_item(file, ann_arena_row_bytes(arena->info, ANN_ARENA_BARE), row);
 }
 
 void

@@ -24,6 +24,7 @@ typedef struct AnnArena
 	/* Unchanging, set when it is made */
 	const AnnIndex *info;
 	MemoryContext context;		/* of everything here */
+	Size		element_size;	/* 0: there are no elements, here and in files */
 	uint32		max_rows;		/* that the budget has room for */
 
 	/* Changing with each row */
@@ -44,27 +45,36 @@ typedef struct AnnArena
 
 #define ANN_NO_ROW PG_UINT32_MAX
 
+/* Rows with their elements, or only what trees see of them. */
+typedef enum AnnArenaKind
+{
+	ANN_ARENA_WHOLE,
+	ANN_ARENA_BARE
+} AnnArenaKind;
+
 /*
  * An arena of 'budget' bytes, everything included, but of a few rows at least.
  * 'further' are bytes that its owner needs for each row.
  */
-extern AnnArena *ann_arena_make(const AnnIndex *info, Size budget, Size further);
+extern AnnArena *ann_arena_make(const AnnIndex *info, AnnArenaKind kind, Size budget,
+								Size further);
 
 /*
  * An arena of so many rows in memory that all members of a team see, each with an
  * AnnArena of its own.  The rows are to be loaded.
  */
-extern AnnArena *ann_arena_share(const AnnIndex *info, AnnTeam *team, uint32 rows);
+extern AnnArena *ann_arena_share(const AnnIndex *info, AnnArenaKind kind, AnnTeam *team,
+								 uint32 rows);
 
 /* What it needs of that memory. */
-extern Size ann_arena_shared_size(const AnnIndex *info, uint32 rows);
+extern Size ann_arena_shared_size(const AnnIndex *info, AnnArenaKind kind, uint32 rows);
 
 extern void ann_arena_free(AnnArena *arena);
 
 static inline AnnElement *
 ann_arena_element(const AnnArena *arena, uint32 row)
 {
-	return (AnnElement *) (arena->elements + (Size) row * arena->info->element_size);
+	return (AnnElement *) (arena->elements + (Size) row * arena->element_size);
 }
 
 static inline bool
@@ -116,8 +126,15 @@ extern void ann_arena_save(const AnnArena *arena, uint32 row, BufFile *file);
 extern void ann_arena_load(AnnArena *arena, BufFile *file);
 extern void ann_arena_load_at(AnnArena *arena, uint32 row, BufFile *file);
 
-/* Go to a row of a file. */
+/* The same with two files, of elements and of the rest; a bare arena loads the latter. */
+extern void ann_arena_save_apart(const AnnArena *arena, uint32 row, BufFile *elements,
+								 BufFile *file);
+extern void ann_arena_load_apart(AnnArena *arena, BufFile *elements, BufFile *file);
+
+/* Go to a row of a file; or to that of one of elements, or of what is without them. */
 extern void ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row);
+extern void ann_arena_seek_apart(const AnnArena *arena, BufFile *elements, BufFile *file,
+								 uint64 row);
 
 /* The rotated dimensions of a row, as its bytes tell them, in info->padded floats. */
 extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated);
@@ -129,7 +146,8 @@ extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated)
 extern void ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows,
 								  uint32 wanted, uint64 seed);
 
-/* Bytes of a row in a file. */
-extern Size ann_arena_row_bytes(const AnnIndex *info);
+/* Bytes of a row in a file, and in memory. */
+extern Size ann_arena_row_bytes(const AnnIndex *info, AnnArenaKind kind);
+extern Size ann_arena_row_memory(const AnnIndex *info, AnnArenaKind kind);
 
 #endif							/* ANN_ARENA_H */

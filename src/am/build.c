@@ -281,7 +281,7 @@ forget_vectors(Build *b)
 static AnnArena *
 make_arena(const Build *b)
 {
-	return ann_arena_make(b->info, b->team->memory,
+	return ann_arena_make(b->info, ANN_ARENA_WHOLE, b->team->memory,
 						  ann_is_graph(b->info) ? ann_graph_row_memory(b->info) : 0);
 }
 
@@ -292,7 +292,7 @@ set_centre(Build *b, const float *centre)
 	b->info = ann_index_make(&b->meta);
 	b->info->centre = centre;
 	b->arena = ann_team_is_alone(b->team) ? make_arena(b)
-		: ann_arena_make(b->info, MEMBER_MEMORY, 0);
+		: ann_arena_make(b->info, ANN_ARENA_WHOLE, MEMBER_MEMORY, 0);
 	b->element = palloc0(b->info->element_size);
 	b->floats = palloc(sizeof(float) * b->meta.dim);
 	b->v = ann_tree_vector_alloc(b->info);
@@ -826,7 +826,7 @@ share_found(Build *b, double heap_tuples)
 static Size
 shared_size(const AnnIndex *info, uint32 rows)
 {
-	return ann_arena_shared_size(info, rows) +
+	return ann_arena_shared_size(info, ANN_ARENA_WHOLE, rows) +
 		(ann_is_graph(info) ? ann_link_shared_size(info, rows) : ann_grow_shared_size(info, rows));
 }
 
@@ -977,7 +977,7 @@ load_rows(Build *b)
 
 	if (!ann_team_leads(b->team))
 		ann_team_attach_memory(b->team);
-	b->arena = ann_arena_share(b->info, b->team, (uint32) shared->rows);
+	b->arena = ann_arena_share(b->info, ANN_ARENA_WHOLE, b->team, (uint32) shared->rows);
 	rewind_tids(&b->tids);
 	for (uint32 i = 0; i < n; i++)
 		read_tids(&b->tids, &b->arena->refs[first + i], 1);

@@ -5,9 +5,9 @@
  *	 dividing	random rows are leaders, and each row goes to the file of the nearest;
  *				leaders near one another share a part, whose rows fit memory.  There
  *				equal rows become one, and get numbers, in an order in which near rows
- *				are near: that of the records.  Then a row goes to one other part as well,
- *				the one with the nearest leader, if there is room: on its border, where
- *				those are taken whose two leaders are about as near
+ *				are near: that of the records.  Then a row goes to two other parts as
+ *				well, those with the nearest leaders, if there is room: on their borders,
+ *				where those are taken whose leaders here and there are about as near
  *	 building	the graph of each part and its border, as graph_make.c has it; the
  *				links go to a file of the part that their owner is at home in
  *	 linking	the links that a row got in several parts are chosen from once more,
@@ -15,11 +15,14 @@
  *	 writing	the records, one by one; then the tree of the entries
  *
  * Whatever is in memory is of one part, but for the leaders and the places of the
- * records, 6 bytes a row.  Until there are places, AnnElementRef has the number of a
- * row: see number_ref.
+ * records, 6 bytes a row.  Elements are, while rows are divided, and one by one while
+ * records are written; the more rows a part has, the better is the graph.  Until there
+ * are places, AnnElementRef has the number of a row: see number_ref.
  *
- * The leader of a team divides; then members take parts, in each of the other steps.
- * What one step leaves to the next is in files of the team, most of them a part's.
+ * The leader of a team divides.  Graphs are built by all members together, one after the
+ * other, in shared memory; where there is none, members take parts and have a share of
+ * the memory each, as they take parts in the other steps.  What one step leaves to the
+ * next is in files of the team, most of them a part's.
  *
  * What has lost its last link in the second choice is not noticed here: see
  * ann_graph_connect.
@@ -29,15 +32,14 @@
 #include <math.h>
 
 #include "access/genam.h"
+#include "algo/forest.h"
 #include "am/graph_make.h"
 #include "am/graph_spool.h"
 #include "am/link_make.h"
 #include "am/method.h"
 #include "am/record_make.h"
-#include "commands/progress.h"
 #include "compat.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "utils/memutils.h"
 
 /* Of the rows that memory has room for, so many per cent are the part's own. */
@@ -63,8 +65,13 @@
 /* Leaders of other parts that a part's rows are compared with. */
 #define NEAR_LEADERS 128
 
-/* Parts that a row is in: at home, and on the border of one. */
-#define PARTS_OF_ROW 2
+/*
+ * Parts that a row is in: at home, and on the border of up to two.  With as many rows on
+ * borders, a second one for those that are near to it lets searches find more than a
+ * first one for those that are not (1,000,000 rows, 15 parts, ef_search 40: .804 of the ten
+ * nearest, and .781).
+ */
+#define PARTS_OF_ROW 3
 
 /*
  * Levels of border rows: by the squared distance from the other part's leader, in
@@ -73,23 +80,35 @@
 #define LEVELS_PER_UNIT 32
 #define LEVELS (2 * LEVELS_PER_UNIT)
 
+/* Rows of a part with its border, whatever the memory. */
+#define MIN_LINK_ROWS 256
+
+/* Rows whose links a member writes at a time. */
+#define PIECE 1024
+
+/* Memory for the rows on borders while these are found. */
+#define BORDER_MEMORY ((Size) 1024 * 1024)
+
 /* Memory for links while they are gathered, at least. */
 #define MIN_POOL ((Size) 8 * 1024 * 1024)
 
 #define NO_PART PG_UINT32_MAX
 
 /*
- * Files of the team: what the leader says of the parts; all rows, in the order of their
- * numbers.  Of a part: its border rows, each behind its level; entries, their number
- * first; links from each member; the links that were chosen, in the order of their
- * owners; places of the records, behind the number of pages.  Of a member: the sizes of its
- * files of links; the rows of entries.
+ * Files of the team: what the leader says of the parts; all rows and their elements, in
+ * the order of their numbers.  Of a part: its border rows, each behind its level;
+ * entries, their number first; links of its own rows that each member has found in it, in
+ * the order of their owners, and in other parts; the links that were chosen, in the order
+ * of their owners; places of the records, behind the number of pages.  Of a member: the
+ * sizes of its files of links; the rows of entries.
  */
 #define PARTS_FILE "parts"
 #define ROWS_FILE "all_rows"
+#define ELEMENTS_FILE "elements"
 #define BORDER_FILE "border.%u"
 #define ENTRIES_FILE "entries.%u"
-#define LINKS_FILE "links.%u.%d"
+#define HOME_LINKS_FILE "home_links.%u.%d"
+#define OTHER_LINKS_FILE "other_links.%u.%d"
 #define CHOSEN_FILE "chosen.%u"
 #define PLACES_FILE "places.%u"
 #define SIZES_FILE "sizes.%d"
@@ -141,7 +160,7 @@ typedef struct Spool
 	const AnnIndex *info;
 	AnnTeam    *team;
 	AnnTidWriter *tids;
-	AnnArena   *arena;
+	AnnArena   *arena;			/* of the present step */
 	AnnGraphOptions options;
 	uint32		part_rows;		/* of a part, at most */
 	uint32		leaders_per_part;
@@ -156,8 +175,11 @@ typedef struct Spool
 	uint32		num_parts;
 	uint32		part_room;
 	BorderFile *borders;		/* of the parts */
-	BufFile    *rows;			/* in the order of their numbers */
+	BufFile    *rows;			/* in the order of their numbers, bare */
+	BufFile    *elements;		/* of these */
 	uint32		num_rows;
+	uint32		link_rows;		/* of a part with its border, at most */
+	bool		together;		/* graphs are built by all members */
 
 	/* Known when all links have been chosen */
 	BlockNumber *blocks;		/* where the records of each part begin, and the end */
@@ -394,10 +416,10 @@ end_part(Spool *s)
 
 		CHECK_FOR_INTERRUPTS();
 		arena->refs[row] = number_ref(s->num_rows++);
-		ann_arena_save(arena, row, s->rows);
+		ann_arena_save_apart(arena, row, s->elements, s->rows);
 	}
 	arena->count = 0;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) s->num_rows);
+	ann_team_report_from(s->team, s->num_rows);
 }
 
 /*
@@ -588,7 +610,7 @@ offer_row(Spool *s, uint32 row, uint32 number, uint32 level)
 {
 	Part	   *part = &s->parts[number];
 	BorderFile *border = &s->borders[number];
-	uint32		room = s->arena->max_rows - part->rows;
+	uint32		room = s->link_rows - part->rows;
 
 	if (level > part->top)
 		return;
@@ -605,22 +627,35 @@ offer_row(Spool *s, uint32 row, uint32 number, uint32 level)
 	part->border_rows++;
 }
 
-/*
- * The nearest leader of four rows, whose distances are d[4 * leader + row]; its
- * distance goes to 'least'.
- */
-static uint32
-find_nearest(const float *d, uint32 leaders, uint32 row, float *least)
+/* The distance of one of four rows, d[4 * leader + row], from the nearest leader. */
+static float
+find_nearest(const float *d, uint32 leaders, uint32 row)
 {
-	uint32		nearest = 0;
+	float		least = d[row];
 
 	for (uint32 k = 1; k < leaders; k++)
+		least = Min(least, d[4 * k + row]);
+	return least;
+}
+
+/*
+ * The part, but for one, whose leader is the nearest near leader of a row, and the
+ * distance of that, as above; NO_PART if there is none.
+ */
+static uint32
+find_near_part(const Border *border, uint32 row, uint32 except, float *distance)
+{
+	uint32		part = NO_PART;
+
+	for (uint32 k = 0; k < border->near.n; k++)
 	{
-		if (d[4 * k + row] < d[4 * nearest + row])
-			nearest = k;
+		if (border->near_part[k] == except ||
+			(part != NO_PART && border->d[4 * k + row] >= *distance))
+			continue;
+		part = border->near_part[k];
+		*distance = border->d[4 * k + row];
 	}
-	*least = d[4 * nearest + row];
-	return nearest;
+	return part;
 }
 
 /* Offer four rows of s->batch, or fewer, to the parts that are nearest. */
@@ -638,14 +673,17 @@ offer_rows(Spool *s, uint32 first, Border *border)
 		ann_tile_add_row(&rows, &s->batch, first + i);
 	ann_tile_distances4(&rows, 0, &border->own, 0, s->info->tree_dim, border->d);
 	for (uint32 i = 0; i < n; i++)
-		find_nearest(border->d, border->own.n, i, &own[i]);
+		own[i] = find_nearest(border->d, border->own.n, i);
 	ann_tile_distances4(&rows, 0, &border->near, 0, s->info->tree_dim, border->d);
 	for (uint32 i = 0; i < n; i++)
 	{
 		float		other;
-		uint32		leader = find_nearest(border->d, border->near.n, i, &other);
+		uint32		part = find_near_part(border, i, NO_PART, &other);
 
-		offer_row(s, first + i, border->near_part[leader], border_level(other, own[i]));
+		offer_row(s, first + i, part, border_level(other, own[i]));
+		part = find_near_part(border, i, part, &other);
+		if (part != NO_PART)
+			offer_row(s, first + i, part, border_level(other, own[i]));
 	}
 }
 
@@ -659,6 +697,7 @@ find_borders(Spool *s)
 	char	   *near = palloc(ann_tile_size(NEAR_LEADERS));
 	RowFile		rows = {s->rows, s->num_rows, false, NULL};
 
+	s->arena = ann_arena_make(s->info, ANN_ARENA_BARE, BORDER_MEMORY, 0);
 	s->borders = palloc_extended(sizeof(BorderFile) * (Size) s->num_parts,
 								 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	ann_tile_init(&border->own, n, own);
@@ -681,6 +720,7 @@ find_borders(Spool *s)
 		if (s->borders[p].file != NULL)
 			ann_team_close_file(s->team, s->borders[p].file);
 	}
+	ann_arena_free(s->arena);
 	pfree(s->borders);
 	pfree(border->d);
 	pfree(border->candidates);
@@ -698,6 +738,8 @@ write_parts(Spool *s)
 
 	BufFileWrite(file, &s->unit, sizeof(s->unit));
 	BufFileWrite(file, &s->num_rows, sizeof(s->num_rows));
+	BufFileWrite(file, &s->link_rows, sizeof(s->link_rows));
+	BufFileWrite(file, &s->together, sizeof(s->together));
 	BufFileWrite(file, &s->num_parts, sizeof(s->num_parts));
 	BufFileWrite(file, s->parts, sizeof(Part) * (Size) s->num_parts);
 	ann_team_close_file(s->team, file);
@@ -710,6 +752,8 @@ read_parts(Spool *s)
 
 	BufFileReadExact(file, &s->unit, sizeof(s->unit));
 	BufFileReadExact(file, &s->num_rows, sizeof(s->num_rows));
+	BufFileReadExact(file, &s->link_rows, sizeof(s->link_rows));
+	BufFileReadExact(file, &s->together, sizeof(s->together));
 	BufFileReadExact(file, &s->num_parts, sizeof(s->num_parts));
 	s->parts = palloc_extended(sizeof(Part) * (Size) s->num_parts, MCXT_ALLOC_HUGE);
 	BufFileReadExact(file, s->parts, sizeof(Part) * (Size) s->num_parts);
@@ -778,16 +822,38 @@ is_home(const Part *part, uint32 number)
 	return number - part->first < part->rows;
 }
 
+/* Bytes in the files of links of a part, of one member. */
+typedef struct LinkSizes
+{
+	uint64		home;
+	uint64		other;
+} LinkSizes;
+
 /* The links that a member has found, by the parts that their owners are at home in. */
 typedef struct LinkFiles
 {
-	BufFile   **files;			/* NULL: none yet */
-	uint64	   *sizes;
+	BufFile    *home;			/* of the part at hand; NULL: none yet */
+	BufFile   **other;			/* of each part; NULL: none yet */
+	LinkSizes  *sizes;
 
 	/* Scratch */
 	AnnRowLinks links;
 	char	   *buffer;			/* for those of a row */
 } LinkFiles;
+
+/* Write the links in the buffer, found in their owner's home or not. */
+static void
+write_links(Spool *s, LinkFiles *to, uint32 home, bool at_home, Size bytes)
+{
+	BufFile   **file = at_home ? &to->home : &to->other[home];
+	uint64	   *size = at_home ? &to->sizes[home].home : &to->sizes[home].other;
+
+	if (*file == NULL)
+		*file = ann_team_create_file(s->team, at_home ? HOME_LINKS_FILE : OTHER_LINKS_FILE,
+									 home, s->team->number);
+	BufFileWrite(*file, to->buffer, bytes);
+	*size += bytes;
+}
 
 /*
  * The links of a row to its file.  Rows that share the owner's home meet there, and
@@ -822,10 +888,7 @@ spool_links(Spool *s, const AnnGraphMaker *maker, uint32 at, uint32 row, LinkFil
 	}
 	if (head->count == 0)
 		return;
-	if (to->files[home] == NULL)
-		to->files[home] = ann_team_create_file(s->team, LINKS_FILE, home, s->team->number);
-	BufFileWrite(to->files[home], to->buffer, bytes);
-	to->sizes[home] += bytes;
+	write_links(s, to, home, home == at, bytes);
 }
 
 /* Write which of a part's own rows are entries; returns how many. */
@@ -858,8 +921,9 @@ write_entries(Spool *s, const AnnGraphMaker *maker, uint32 part)
 static void
 init_link_files(Spool *s, LinkFiles *to)
 {
-	to->files = palloc0(sizeof(BufFile *) * s->num_parts);
-	to->sizes = palloc0(sizeof(uint64) * s->num_parts);
+	to->home = NULL;
+	to->other = palloc0(sizeof(BufFile *) * s->num_parts);
+	to->sizes = palloc0(sizeof(LinkSizes) * s->num_parts);
 	to->buffer = palloc(sizeof(LinkHead) + s->link_size * s->options.degree);
 	ann_row_links_init(&to->links, s->arena);
 }
@@ -870,68 +934,119 @@ close_link_files(Spool *s, LinkFiles *to)
 {
 	BufFile    *file = ann_team_create_file(s->team, SIZES_FILE, s->team->number);
 
-	BufFileWrite(file, to->sizes, sizeof(uint64) * (Size) s->num_parts);
+	BufFileWrite(file, to->sizes, sizeof(LinkSizes) * (Size) s->num_parts);
 	ann_team_close_file(s->team, file);
 	for (uint32 i = 0; i < s->num_parts; i++)
 	{
-		if (to->files[i] != NULL)
-			ann_team_close_file(s->team, to->files[i]);
+		if (to->other[i] != NULL)
+			ann_team_close_file(s->team, to->other[i]);
 	}
 	pfree(to->buffer);
 	pfree(to->sizes);
-	pfree(to->files);
+	pfree(to->other);
 }
 
-/* Build the graphs of the parts that this member takes. */
+/* The bytes of memory that a row of a part takes while its graph is built. */
+static Size
+link_row_memory(const AnnIndex *info)
+{
+	return ann_arena_row_memory(info, ANN_ARENA_BARE) + ann_graph_row_memory(info);
+}
+
+/* What a team needs to build the graph of so many rows together. */
+static Size
+together_size(const AnnIndex *info, uint32 rows)
+{
+	return ann_arena_shared_size(info, ANN_ARENA_BARE, rows) + ann_graph_shared_size(info, rows);
+}
+
+/* The memory for that: of all, or of this member. */
+static void
+get_link_memory(Spool *s)
+{
+	if (s->together && !ann_team_leads(s->team))
+		ann_team_attach_memory(s->team);
+	s->arena = s->together
+		? ann_arena_share(s->info, ANN_ARENA_BARE, s->team, s->link_rows)
+		: ann_arena_make(s->info, ANN_ARENA_BARE, link_row_memory(s->info) * s->link_rows,
+						 ann_graph_row_memory(s->info));
+}
+
+/*
+ * Build the graph of a part, and write the links and the entries, whose number is added
+ * to *entries.  Members of the maker's team do so together.
+ */
+static void
+link_part(Spool *s, AnnGraphMaker *maker, uint32 number, LinkFiles *to, uint32 *entries)
+{
+	AnnTeam    *team = maker->team;
+	char	   *mark = ann_team_mark(team);
+	uint64		first;
+	uint64		n;
+
+	if (ann_team_leads(team))
+	{
+		load_part(s, number);
+		ann_team_tell(team, s->arena->count);
+	}
+	ann_team_wait(team);
+	s->arena->count = (uint32) ann_team_told(team, 0);
+	team->share = (double) s->parts[number].rows / s->arena->count;
+	ann_graph_meet(maker);
+	ann_graph_choose(maker);
+	ann_team_wait(team);
+	while (ann_team_take(team, s->arena->count, PIECE, &first, &n))
+	{
+		for (uint64 row = first; row < first + n; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			spool_links(s, maker, number, (uint32) row, to);
+		}
+	}
+	if (to->home != NULL)
+		ann_team_close_file(s->team, to->home);
+	to->home = NULL;
+	if (ann_team_leads(team))
+		*entries += write_entries(s, maker, number);
+	ann_graph_forget(maker);
+	ann_team_go_back(team, mark);
+	ann_team_wait(team);
+	team->share = 1;
+}
+
+/* Build the graphs of all parts, or of those that this member takes. */
 static void
 link_parts(Spool *s)
 {
-	AnnTeam    *alone = ann_team_within(s->team);
+	AnnTeam    *team = s->together ? s->team : ann_team_within(s->team);
 	AnnGraphMaker maker;
 	LinkFiles	to;
 	uint32		entries = 0;
 	uint64		part;
 	uint64		n;
 
-	ann_graph_maker_init(&maker, alone, s->arena);
+	get_link_memory(s);
+	ann_graph_maker_init(&maker, team, s->arena);
 	init_link_files(s, &to);
-	while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
+	if (s->together)
 	{
-		load_part(s, (uint32) part);
-		alone->share = (double) s->parts[part].rows / s->arena->count;
-		ann_graph_meet(&maker);
-		ann_graph_choose(&maker);
-		for (uint32 row = 0; row < s->arena->count; row++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			spool_links(s, &maker, (uint32) part, row, &to);
-		}
-		entries += write_entries(s, &maker, (uint32) part);
-		ann_graph_forget(&maker);
+		for (part = 0; part < s->num_parts; part++)
+			link_part(s, &maker, (uint32) part, &to, &entries);
+	}
+	else
+	{
+		while (ann_team_take(s->team, s->num_parts, 1, &part, &n))
+			link_part(s, &maker, (uint32) part, &to, &entries);
 	}
 	close_link_files(s, &to);
 	ann_team_tell(s->team, entries);
 	MemoryContextDelete(maker.context);
-	pfree(alone);
+	ann_arena_free(s->arena);
+	if (s->together)
+		ann_team_leave_memory(s->team);
 }
 
 /* ---- the choice among the links of all parts ---- */
-
-/* Links of some rows of a part, from its file. */
-typedef struct LinkPool
-{
-	AnnRecordPlaces places;
-	AnnLinkSet *set;
-	BufFile    *chosen;			/* of the part */
-	uint64	   *sizes;			/* see read_sizes */
-	Size		pool_size;		/* that memory has room for */
-
-	/* Groups of links one behind the other, those of an owner chained */
-	char	   *pool;
-	Size		allocated;
-	Size		used;
-	Size	   *first;			/* of each owner: offset + 1 of a group, 0 if none */
-} LinkPool;
 
 /* Before the links of a group. */
 typedef struct LinkGroup
@@ -940,26 +1055,74 @@ typedef struct LinkGroup
 	LinkHead	head;
 } LinkGroup;
 
+/* Links of a part's own rows that a member has found there. */
+typedef struct HomeLinks
+{
+	BufFile    *file;
+	uint64		left;			/* bytes, without those of the head */
+	LinkHead	head;			/* of the next group; of no row at the end */
+} HomeLinks;
+
+/* Links of some rows of a part, from its files. */
+typedef struct LinkPool
+{
+	AnnRecordPlaces places;
+	AnnLinkSet *set;
+	BufFile    *chosen;			/* of the part */
+	LinkSizes  *sizes;			/* see read_sizes */
+	HomeLinks  *homes;			/* of each member */
+	LinkGroup  *home;			/* what of these is the row's at hand */
+	Size		pool_size;		/* that memory has room for */
+
+	/* Groups of links that were found elsewhere, those of an owner chained */
+	char	   *pool;
+	Size		allocated;
+	Size		used;
+	Size	   *first;			/* of each owner: offset + 1 of a group, 0 if none */
+} LinkPool;
+
+#define NO_ROW PG_UINT32_MAX
+
+/* The most bytes that a group takes. */
+static Size
+group_size(const Spool *s)
+{
+	return MAXALIGN(sizeof(LinkGroup) + s->link_size * s->options.degree);
+}
+
+/* Read the links of a group behind its head. */
+static void
+read_group_links(Spool *s, LinkGroup *group, BufFile *file)
+{
+	Assert(group->head.count <= s->options.degree);
+	BufFileReadExact(file, group + 1, s->link_size * group->head.count);
+}
+
 /* Read the next group behind the pool, which has room for it afterwards. */
 static LinkGroup *
 read_group(Spool *s, LinkPool *g, BufFile *file)
 {
-	Size		most = MAXALIGN(sizeof(LinkGroup) + s->link_size * s->options.degree);
 	LinkGroup  *group;
 
-	if (g->used + most > g->allocated)
+	if (g->used + group_size(s) > g->allocated)
 	{
-		g->allocated = Max(g->allocated + g->allocated / 2, g->used + most);
+		g->allocated = Max(g->allocated + g->allocated / 2, g->used + group_size(s));
 		g->pool = repalloc_huge(g->pool, g->allocated);
 	}
 	group = (LinkGroup *) (g->pool + g->used);
 	BufFileReadExact(file, &group->head, sizeof(LinkHead));
-	Assert(group->head.count <= s->options.degree);
-	BufFileReadExact(file, group + 1, s->link_size * group->head.count);
+	read_group_links(s, group, file);
 	return group;
 }
 
-/* Gather the links of n rows of a part, from number 'first' on, from all members. */
+/* What a member has found in a part. */
+static const LinkSizes *
+sizes_of(const Spool *s, const LinkPool *g, uint32 part, int member)
+{
+	return &g->sizes[(Size) member * s->num_parts + part];
+}
+
+/* Gather the links of n rows of a part, from number 'first' on, that others have. */
 static void
 gather_links(Spool *s, LinkPool *g, uint32 part, uint32 first, uint32 n)
 {
@@ -967,12 +1130,12 @@ gather_links(Spool *s, LinkPool *g, uint32 part, uint32 first, uint32 n)
 	memset(g->first, 0, sizeof(Size) * n);
 	for (int i = 0; i < s->team->members; i++)
 	{
-		uint64		size = g->sizes[(Size) i * s->num_parts + part];
+		uint64		size = sizes_of(s, g, part, i)->other;
 		BufFile    *file;
 
 		if (size == 0)
 			continue;
-		file = ann_team_open_file(s->team, LINKS_FILE, part, i);
+		file = ann_team_open_file(s->team, OTHER_LINKS_FILE, part, i);
 		for (uint64 at = 0; at < size;)
 		{
 			LinkGroup  *group = read_group(s, g, file);
@@ -987,6 +1150,66 @@ gather_links(Spool *s, LinkPool *g, uint32 part, uint32 first, uint32 n)
 			g->used += MAXALIGN(sizeof(LinkGroup) + s->link_size * group->head.count);
 		}
 		ann_team_close_file(s->team, file);
+	}
+}
+
+/* Read the head of the next group. */
+static void
+next_home(HomeLinks *home)
+{
+	home->head.owner = NO_ROW;
+	if (home->left == 0)
+		return;
+	BufFileReadExact(home->file, &home->head, sizeof(LinkHead));
+	home->left -= sizeof(LinkHead);
+}
+
+static void
+open_homes(Spool *s, LinkPool *g, uint32 part)
+{
+	for (int i = 0; i < s->team->members; i++)
+	{
+		HomeLinks  *home = &g->homes[i];
+
+		home->left = sizes_of(s, g, part, i)->home;
+		home->file = home->left == 0 ? NULL
+			: ann_team_open_file(s->team, HOME_LINKS_FILE, part, i);
+		next_home(home);
+	}
+}
+
+/* The links that a row has at home, which one member has found; NULL if there are none. */
+static LinkGroup *
+take_home(Spool *s, LinkPool *g, uint32 number)
+{
+	for (int i = 0; i < s->team->members; i++)
+	{
+		HomeLinks  *home = &g->homes[i];
+
+		if (home->head.owner != number)
+			continue;
+		g->home->head = home->head;
+		read_group_links(s, g->home, home->file);
+		home->left -= s->link_size * home->head.count;
+		next_home(home);
+		return g->home;
+	}
+	return NULL;
+}
+
+/* All files of links of a part have been read. */
+static void
+delete_link_files(Spool *s, LinkPool *g, uint32 part)
+{
+	for (int i = 0; i < s->team->members; i++)
+	{
+		if (g->homes[i].file != NULL)
+		{
+			ann_team_close_file(s->team, g->homes[i].file);
+			ann_team_delete_file(s->team, HOME_LINKS_FILE, part, i);
+		}
+		if (sizes_of(s, g, part, i)->other > 0)
+			ann_team_delete_file(s->team, OTHER_LINKS_FILE, part, i);
 	}
 }
 
@@ -1029,23 +1252,27 @@ write_chosen(Spool *s, BufFile *file, const AnnLinkSet *set)
 }
 
 /*
- * Choose the links of a row, of which there are groups from 'first' on.  Those of
- * one part have been chosen already.
+ * Choose the links of a row: those that it has at home, if it has some, and those of
+ * groups from 'first' on.  Those of one part have been chosen already.
  */
 static uint32
-choose_links(Spool *s, LinkPool *g, Size first)
+choose_links(Spool *s, LinkPool *g, const LinkGroup *home, Size first)
 {
 	const LinkGroup *group = first > 0 ? (LinkGroup *) (g->pool + first - 1) : NULL;
-	uint32		count = group != NULL ? group->head.count : 0;
+	const LinkGroup *only = home == NULL ? group : home;
 
-	if (group == NULL || group->next == 0)
+	if (group == NULL || (home == NULL && group->next == 0))
 	{
+		uint32		count = only != NULL ? only->head.count : 0;
+
 		BufFileWrite(g->chosen, &count, sizeof(count));
 		if (count > 0)
-			BufFileWrite(g->chosen, (void *) (group + 1), s->link_size * count);
+			BufFileWrite(g->chosen, (void *) (only + 1), s->link_size * count);
 		return count;
 	}
 	g->set->count = 0;
+	if (home != NULL)
+		add_group(s, g->set, home);
 	for (; first > 0; first = group->next)
 	{
 		group = (LinkGroup *) (g->pool + first - 1);
@@ -1109,11 +1336,12 @@ gather_part(Spool *s, LinkPool *g, uint32 number)
 	AnnElementRef *places = palloc_extended(sizeof(AnnElementRef) * (Size) part->rows, MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < s->team->members; i++)
-		bytes += g->sizes[(Size) i * s->num_parts + number];
+		bytes += sizes_of(s, g, number, i)->other;
 	slice = part->rows / (uint32) (bytes / g->pool_size + 1) + 1;
 	g->chosen = ann_team_create_file(s->team, CHOSEN_FILE, number);
 	g->first = palloc_extended(sizeof(Size) * (Size) slice, MCXT_ALLOC_HUGE);
 	ann_record_places_init(&g->places, s->info, 0);
+	open_homes(s, g, number);
 	for (uint32 at = 0; at < part->rows; at += slice)
 	{
 		uint32		n = Min(part->rows - at, slice);
@@ -1121,33 +1349,32 @@ gather_part(Spool *s, LinkPool *g, uint32 number)
 		gather_links(s, g, number, part->first + at, n);
 		for (uint32 i = 0; i < n; i++)
 		{
+			const LinkGroup *home = take_home(s, g, part->first + at + i);
+
 			CHECK_FOR_INTERRUPTS();
-			places[at + i] = ann_record_place(&g->places, (int) choose_links(s, g, g->first[i]));
+			places[at + i] = ann_record_place(&g->places,
+											  (int) choose_links(s, g, home, g->first[i]));
 		}
 	}
 	ann_team_close_file(s->team, g->chosen);
-	for (int i = 0; i < s->team->members; i++)
-	{
-		if (g->sizes[(Size) i * s->num_parts + number] > 0)
-			ann_team_delete_file(s->team, LINKS_FILE, number, i);
-	}
+	delete_link_files(s, g, number);
 	write_places(s, number, places, ann_record_places_end(&g->places));
 	pfree(g->first);
 	pfree(places);
 }
 
 /* The sizes of all files of links: those of the first member first. */
-static uint64 *
+static LinkSizes *
 read_sizes(Spool *s)
 {
 	Size		n = s->num_parts;
-	uint64	   *sizes = palloc_extended(sizeof(uint64) * n * s->team->members, MCXT_ALLOC_HUGE);
+	LinkSizes  *sizes = palloc_extended(sizeof(LinkSizes) * n * s->team->members, MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < s->team->members; i++)
 	{
 		BufFile    *file = ann_team_open_file(s->team, SIZES_FILE, i);
 
-		BufFileReadExact(file, sizes + n * i, sizeof(uint64) * n);
+		BufFileReadExact(file, sizes + n * i, sizeof(LinkSizes) * n);
 		ann_team_close_file(s->team, file);
 	}
 	return sizes;
@@ -1163,6 +1390,8 @@ gather_parts(Spool *s, Size budget)
 
 	g.set = ann_link_set_make(s->info, PARTS_OF_ROW * (int) s->options.degree);
 	g.sizes = read_sizes(s);
+	g.homes = palloc(sizeof(HomeLinks) * s->team->members);
+	g.home = palloc(group_size(s));
 	g.pool_size = Max(budget, MIN_POOL / s->team->members);
 	g.allocated = MIN_POOL / 8 / s->team->members;
 	g.pool = palloc_extended(g.allocated, MCXT_ALLOC_HUGE);
@@ -1172,6 +1401,8 @@ gather_parts(Spool *s, Size budget)
 		ann_team_report(s->team, s->parts[part].rows);
 	}
 	pfree(g.pool);
+	pfree(g.homes);
+	pfree(g.home);
 	pfree(g.sizes);
 }
 
@@ -1260,12 +1491,12 @@ write_part(Spool *s, AnnRecordWriter *writer, uint32 number, const uint8 *is_ent
 	const Part *part = &s->parts[number];
 	BufFile    *chosen = ann_team_open_file(s->team, CHOSEN_FILE, number);
 
-	ann_arena_seek(s->arena, s->rows, part->first);
+	ann_arena_seek_apart(s->arena, s->elements, s->rows, part->first);
 	for (uint32 i = 0; i < part->rows; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		s->arena->count = 0;
-		ann_arena_load(s->arena, s->rows);
+		ann_arena_load_apart(s->arena, s->elements, s->rows);
 		write_record(s, writer, s->places[part->first + i], chosen, buffer);
 		if ((is_entry[i / 8] & 1 << i % 8) == 0)
 			continue;
@@ -1333,33 +1564,61 @@ grow_entries(Spool *s, Relation index, AnnBulk *bulk, uint32 chunk, uint32 leaf_
 /* ---- a chunk ---- */
 
 static void
-init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource *source,
-		   uint64 rows)
+init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnTeam *team)
 {
-	AnnArena   *arena = source->arena;
-
 	memset(s, 0, sizeof(Spool));
 	s->info = info;
-	s->team = source->team;
+	s->team = team;
 	s->tids = tids;
-	s->arena = arena;
 	ann_graph_options(info, &s->options);
-	s->part_rows = (uint32) ((uint64) arena->max_rows * HOME_SHARE / 100);
+	s->link_size = sizeof(SpoolLink) + info->link_bytes;
+}
+
+/*
+ * The leader decides on the memory for graphs.  Each member has his own if there is none
+ * that could be shared.
+ */
+static void
+decide_on_memory(Spool *s)
+{
+	Size		memory = s->team->memory * s->team->members;
+
+	s->link_rows = (uint32) Min(memory / link_row_memory(s->info), ANN_LEAF - 1);
+	s->together = !ann_team_is_alone(s->team) &&
+		ann_team_make_memory(s->team, together_size(s->info, s->link_rows));
+	if (!s->together)
+		s->link_rows /= s->team->members;
+	s->link_rows = Max(s->link_rows, MIN_LINK_ROWS);
+}
+
+/* How large parts of so many rows are, and what they are divided in. */
+static void
+decide_on_parts(Spool *s, uint64 rows)
+{
+	/* others do nothing meanwhile */
+	Size		memory = s->team->memory * s->team->members;
+	Size		further = ann_carve_scratch_size(1000) / 1000 + 2 * sizeof(float);
+
+	s->arena = ann_arena_make(s->info, ANN_ARENA_WHOLE, memory, further);
+	s->part_rows = (uint32) ((uint64) s->link_rows * HOME_SHARE / 100);
+	s->part_rows = Min(s->part_rows, s->arena->max_rows);
 	if (rows / s->part_rows > MAX_PARTS)
 	{
 		/* more memory than there should be, rather than more files */
 		s->part_rows = (uint32) (rows / MAX_PARTS);
-		arena->max_rows = (uint32) ((uint64) s->part_rows * 100 / HOME_SHARE);
+		s->link_rows = Max(s->link_rows, (uint32) ((uint64) s->part_rows * 100 / HOME_SHARE));
+		s->arena->max_rows = Max(s->arena->max_rows, s->part_rows);
 	}
 	s->leaders_per_part = rows / s->part_rows > MANY_PARTS
 		? FEW_LEADERS_PER_PART : LEADERS_PER_PART;
-	s->link_size = sizeof(SpoolLink) + info->link_bytes;
 }
 
-/* The leader divides all rows, whose files are closed. */
+/* The leader divides so many rows, whose files are closed. */
 static void
-divide_rows(Spool *s, const RowFile *all)
+divide_rows(Spool *s, const RowFile *all, uint64 rows)
 {
+	decide_on_memory(s);
+	decide_on_parts(s, rows);
 	s->leader_room = MAX_SPOOL_LEADERS;
 	s->leaders.row = palloc(sizeof(int8 *) * s->leader_room);
 	s->leaders.scale = palloc(sizeof(float) * s->leader_room);
@@ -1368,11 +1627,14 @@ divide_rows(Spool *s, const RowFile *all)
 	s->part_room = 16;
 	s->parts = palloc(sizeof(Part) * s->part_room);
 	s->rows = ann_team_create_file(s->team, ROWS_FILE);
+	s->elements = ann_team_create_file(s->team, ELEMENTS_FILE);
 	find_unit(s, all);
 	divide(s, all);
 	ann_tids_flush(s->tids);
+	ann_arena_free(s->arena);
 	find_borders(s);
 	ann_team_close_file(s->team, s->rows);
+	ann_team_close_file(s->team, s->elements);
 	write_parts(s);
 }
 
@@ -1417,14 +1679,16 @@ divide_together(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource
 	AnnTeam    *team = source->team;
 	uint64		rows = 0;
 
+	ann_arena_free(source->arena);
+	source->arena = NULL;
 	ann_team_tell(team, source->rows);
 	ann_team_wait(team);
 	for (int i = 0; i < team->members; i++)
 		rows += ann_team_told(team, i);
-	init_spool(s, info, tids, source, rows);
+	init_spool(s, info, tids, team);
 	if (ann_team_leads(team))
 	{
-		divide_rows(s, all_rows(source));
+		divide_rows(s, all_rows(source), rows);
 		delete_rows(team);
 	}
 	else if (source->file != NULL)
@@ -1432,6 +1696,7 @@ divide_together(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource
 	ann_team_wait(team);
 	read_parts(s);
 	s->rows = ann_team_open_file(team, ROWS_FILE);
+	s->elements = ann_team_open_file(team, ELEMENTS_FILE);
 }
 
 BlockNumber
@@ -1454,13 +1719,11 @@ ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWrite
 	for (int i = 0; i < team->members; i++)
 		entries += ann_team_told(team, i);
 	ann_team_wait(team);
-	ann_arena_free(source->arena);
-	source->arena = NULL;
 	ann_team_phase(team, ANN_PHASE_LINK);
 	gather_parts(&s, team->memory);
 	ann_team_wait(team);
 	ann_team_phase(team, ANN_PHASE_WRITE);
-	s.arena = ann_arena_make(info, team->memory, 0);
+	s.arena = ann_arena_make(info, ANN_ARENA_WHOLE, team->memory, 0);
 	place_parts(&s, bulk);
 	write_records(&s, bulk, chunk, entries > 0);
 	if (s.places != NULL)
@@ -1468,6 +1731,7 @@ ann_spool_chunk(Relation index, const AnnIndex *info, AnnBulk *bulk, AnnTidWrite
 	if (ann_team_leads(team))
 		roots = grow_entries(&s, index, bulk, chunk, leaf_capacity);
 	ann_team_close_file(team, s.rows);
+	ann_team_close_file(team, s.elements);
 	*elements = s.num_rows;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

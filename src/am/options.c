@@ -15,10 +15,11 @@
 /*
  * Automatic search_k: so many rows, the largest of the three.  At 60,000 rows
  * that finds 95 % of the ten nearest in data that are hard, and more than 99 %
- * of images.  The second one is shared out to all chunks of an index.
+ * of images.  Of several chunks each has some of the nearest rows, in leaves of its
+ * own: so many rows more as the fourth root of their number (measured with 4 chunks).
  */
 #define AUTOMATIC_MINIMUM		2048
-#define AUTOMATIC_PER_ROOT		48	/* times the square root of the rows of a chunk */
+#define AUTOMATIC_PER_ROOT		48	/* times the square root of the rows */
 #define AUTOMATIC_PER_LIMIT		20	/* times the limit */
 
 /*
@@ -136,7 +137,7 @@ ann_search_rows(double rows, double chunks, double limit, int trees)
 
 	if (ann_search_k == 0)
 	{
-		result = Max(AUTOMATIC_MINIMUM, AUTOMATIC_PER_ROOT * sqrt(rows * chunks));
+		result = Max(AUTOMATIC_MINIMUM, AUTOMATIC_PER_ROOT * sqrt(rows * sqrt(chunks)));
 		result = Max(result, AUTOMATIC_PER_LIMIT * limit);
 	}
 	/* as in the Annoy library: each tree may contribute a whole answer */

@@ -138,6 +138,7 @@ ann_team_alone(Relation heap, Relation index)
 	AnnTeam    *team = palloc0(sizeof(AnnTeam));
 
 	team->members = 1;
+	team->share = 1;
 	team->memory = share_of_memory(1);
 	team->heap = heap;
 	team->index = index;
@@ -151,7 +152,6 @@ ann_team_within(AnnTeam *team)
 
 	within->memory = team->memory;
 	within->other = team;
-	within->share = 1;
 	return within;
 }
 
@@ -326,8 +326,7 @@ estimate_segment(ParallelContext *context, Size size, Size scan_size)
 static void
 forget(AnnTeam *team)
 {
-	if (team->segment != NULL)
-		dsm_detach(team->segment);
+	ann_team_leave_memory(team);
 	DestroyParallelContext(team->context);
 	ExitParallelMode();
 }
@@ -415,7 +414,7 @@ wait_for_members(AnnTeamShared *shared)
 static void
 work(dsm_segment *segment, shm_toc *toc, AnnTeamShared *shared)
 {
-	AnnTeam		team = {.number = ParallelWorkerNumber + 1, .shared = shared};
+	AnnTeam		team = {.number = ParallelWorkerNumber + 1, .shared = shared, .share = 1};
 	LOCKMODE	heap_lock = shared->concurrent ? ShareUpdateExclusiveLock : ShareLock;
 	LOCKMODE	index_lock = shared->concurrent ? RowExclusiveLock : AccessExclusiveLock;
 
@@ -427,8 +426,7 @@ work(dsm_segment *segment, shm_toc *toc, AnnTeamShared *shared)
 	team.memory = share_of_memory(team.members);
 	team.scan = table_beginscan_parallel(team.heap, shm_toc_lookup(toc, KEY_SCAN, false));
 	ann_build_member(&team, shared->concurrent);
-	if (team.segment != NULL)
-		dsm_detach(team.segment);
+	ann_team_leave_memory(&team);
 	index_close(team.index, index_lock);
 	table_close(team.heap, heap_lock);
 }
@@ -524,22 +522,24 @@ ann_team_phase(AnnTeam *team, int phase)
 void
 ann_team_report_from(AnnTeam *team, uint64 tuples)
 {
-	if (!ann_team_leads(team))
+	if (!ann_team_leads(team) || team->other != NULL)
 		return;
 	if (team->shared != NULL)
 		pg_atomic_write_u64(&team->shared->done, tuples);
 	team->done = tuples;
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, (int64) tuples);
 }
 
 void
 ann_team_report(AnnTeam *team, uint64 tuples)
 {
+	double		due = team->rest + tuples * team->share;
+
+	tuples = (uint64) due;
+	team->rest = due - tuples;
 	if (team->other != NULL)
 	{
-		double		due = team->rest + tuples * team->share;
-
-		team->rest = due - floor(due);
-		ann_team_report(team->other, (uint64) floor(due));
+		ann_team_report(team->other, tuples);
 		return;
 	}
 	team->done += tuples;
@@ -581,6 +581,15 @@ ann_team_attach_memory(AnnTeam *team)
 	if (team->segment == NULL)
 		elog(ERROR, "could not attach to the shared memory of an index build");
 	team->next = dsm_segment_address(team->segment);
+}
+
+void
+ann_team_leave_memory(AnnTeam *team)
+{
+	if (team->segment != NULL)
+		dsm_detach(team->segment);
+	team->segment = NULL;
+	team->next = NULL;
 }
 
 Size

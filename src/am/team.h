@@ -40,7 +40,9 @@ typedef struct AnnTeam
 
 	/* Of a team of one within another one, to which it reports */
 	struct AnnTeam *other;		/* NULL: none */
-	double		share;			/* of its tuples that count there ... */
+
+	/* Set by who reports of tuples that others report of as well */
+	double		share;			/* of them that counts ... */
 	double		rest;			/* ... of which some is still to be reported */
 
 	/* Of a team of one */
@@ -140,11 +142,30 @@ extern void ann_file_rewind(BufFile *file);
 extern bool ann_team_make_memory(AnnTeam *team, Size size);
 extern void ann_team_attach_memory(AnnTeam *team);
 
+/* Give it back; each does so, and takes no array any more. */
+extern void ann_team_leave_memory(AnnTeam *team);
+
 /*
  * Memory for an array that all members see, of the present context in a team of one.
  * It is not set to anything.
  */
 extern void *ann_team_array(AnnTeam *team, Size size);
+
+/*
+ * Arrays that are taken from here on have their places again, when all members have
+ * gone back to 'mark'.  In a team of one memory is the context's to forget.
+ */
+static inline char *
+ann_team_mark(const AnnTeam *team)
+{
+	return team->next;
+}
+
+static inline void
+ann_team_go_back(AnnTeam *team, char *mark)
+{
+	team->next = mark;
+}
 
 /* What such an array takes of the memory. */
 extern Size ann_team_array_size(Size size);
