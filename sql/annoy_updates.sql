@@ -158,6 +158,16 @@ TRUNCATE sizes;
 DROP TABLE walkers;
 
 ---- Rounds of deleting half, VACUUM and inserting half ----
+-- rows go for good when no other session, as one that analyzes a table, has an old snapshot
+CREATE PROCEDURE wait_for_others() LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_xmin IS NOT NULL) LOOP
+		COMMIT;
+		PERFORM pg_sleep(0.01);
+		PERFORM pg_stat_clear_snapshot();
+	END LOOP;
+END
+$$;
 
 -- different rows, and a long list of equal ones, zero vectors and NULLs
 CREATE TABLE rounds (id serial, vec real[]) WITH (autovacuum_enabled = off);
@@ -173,8 +183,8 @@ CREATE TABLE halves (id int PRIMARY KEY, vec real[]);
 CREATE TABLE tick (n int);
 INSERT INTO tick VALUES (0);
 \set which 'mod(hashint8extended(id, (SELECT n FROM tick)), 2) = 0'
-\set round_rounds 'DELETE FROM rounds WHERE ' :which '; VACUUM rounds; INSERT INTO rounds (vec) SELECT vectors((SELECT ' :rounds ' - count(*) FROM rounds)::int);'
-\set round_equals 'WITH gone AS (DELETE FROM equals WHERE ' :which ' RETURNING *) INSERT INTO halves SELECT * FROM gone; VACUUM equals; INSERT INTO equals (vec) SELECT vec FROM halves;'
+\set round_rounds 'DELETE FROM rounds WHERE ' :which '; CALL wait_for_others(); VACUUM rounds; INSERT INTO rounds (vec) SELECT vectors((SELECT ' :rounds ' - count(*) FROM rounds)::int);'
+\set round_equals 'WITH gone AS (DELETE FROM equals WHERE ' :which ' RETURNING *) INSERT INTO halves SELECT * FROM gone; CALL wait_for_others(); VACUUM equals; INSERT INTO equals (vec) SELECT vec FROM halves;'
 \set round 'TRUNCATE halves; UPDATE tick SET n = n + 1;' :round_rounds :round_equals
 :round CALL note_size('rounds', 1, 'rounds_vec'); CALL note_size('equals', 1, 'equals_vec');
 :round CALL note_size('rounds', 2, 'rounds_vec'); CALL note_size('equals', 2, 'equals_vec');
@@ -424,7 +434,7 @@ VACUUM items;
 CALL check_items();
 
 DROP TABLE items, queries, sizes;
-DROP PROCEDURE check_items(), grow(float8, text), walk(text, text), hurry(text, int), note_size(text, int, regclass), ask(regclass);
+DROP PROCEDURE check_items(), grow(float8, text), walk(text, text), hurry(text, int), note_size(text, int, regclass), ask(regclass), wait_for_others();
 DROP FUNCTION compared(regclass, real[], text), recall(regclass, int), vectors(int);
 
 -- rows that their own transaction has deleted, while the leaves that they are in

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "am/alter.h"
 #include "am/method.h"
 #include "am/opclass.h"
@@ -21,8 +22,8 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 static object_access_hook_type previous_hook;
 
@@ -60,8 +61,8 @@ tell(Relation index, const char *option)
 static void
 compare_options(Relation index)
 {
-	const AnnOptions *before = ann_options(index);
 	const AnnOptions *after = altered_options(index);
+	const AnnOptions *before = ann_options(index);
 
 	if (after == NULL)
 		after = &ann_default_options;
@@ -78,16 +79,32 @@ compare_options(Relation index)
 		tell(index, "chunk_blocks");
 }
 
-/* The index has been altered: whoever did so has it locked. */
+/* Is it an index of a method that some extension has brought? */
+static bool
+may_be_ours(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Form_pg_class class;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	result = class->relkind == RELKIND_INDEX && class->relam >= FirstNormalObjectId;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Not everybody who alters an index has it locked: he may have its table. */
 static void
 note_access(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (previous_hook)
 		previous_hook(access, class, object, sub, arg);
 	if (access == OAT_POST_ALTER && class == RelationRelationId && sub == 0 &&
-		get_rel_relkind(object) == RELKIND_INDEX)
+		may_be_ours(object))
 	{
-		Relation	index = index_open(object, NoLock);
+		Relation	index = index_open(object, AccessShareLock);
 
 		if (ann_is_index(index))
 			compare_options(index);

@@ -298,14 +298,16 @@ set_centre(Build *b, const float *centre)
 	b->v = ann_tree_vector_alloc(b->info);
 }
 
+/* Under other metrics than L2 there is no centre, and one vector tells the dimensions. */
 static Sample *
-make_sample(const AnnVector *first)
+make_sample(const Build *b, const AnnVector *first)
 {
 	Sample	   *sample = palloc(sizeof(Sample));
 	Size		size = ANN_ELEMENT_SIZE(first) * first->dim;
+	Size		rows = b->meta.metric == ANN_METRIC_L2 ? SAMPLE_ROWS : 1;
 
 	sample->count = 0;
-	sample->capacity = (int) Max(Min(SAMPLE_BYTES / size, SAMPLE_ROWS), 1);
+	sample->capacity = (int) Max(Min(SAMPLE_BYTES / size, rows), 1);
 	sample->vectors = palloc(size * sample->capacity);
 	sample->tids = palloc(sizeof(ItemPointerData) * sample->capacity);
 	sample->first = *first;
@@ -320,7 +322,7 @@ set_dimensions(Build *b, const AnnVector *first)
 	b->meta.dim = first->dim;
 	b->meta.code_bits = ANN_CODE_BITS(first->dim);
 	if (b->meta.metric == ANN_METRIC_L2)
-		b->sample = make_sample(first);
+		b->sample = make_sample(b, first);
 	else
 		set_centre(b, NULL);
 }
@@ -653,7 +655,7 @@ look_callback(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool
 	{
 		MemoryContextSwitchTo(GetMemoryChunkContext(b));
 		if (b->sample == NULL)
-			b->sample = make_sample(&vector);
+			b->sample = make_sample(b, &vector);
 		add_to_sample(b->sample, tid, &vector);
 	}
 	MemoryContextSwitchTo(old);

@@ -258,6 +258,11 @@ check_chunk(AnnCheck *check, uint32 number)
 		ann_check_report(check, block, offset, "chunk",
 						 "chunk %u has nodes in block %u, behind the end of the file",
 						 number, chunk->node_page);
+	if (chunk->element_page != InvalidBlockNumber &&
+		chunk->element_page >= RelationGetNumberOfBlocks(check->index))
+		ann_check_report(check, block, offset, "chunk",
+						 "chunk %u has elements in block %u, behind the end of the file",
+						 number, chunk->element_page);
 	if (!(chunk->max_norm >= 0))
 		ann_check_report(check, block, offset, "chunk",
 						 "the largest norm of chunk %u is %g", number, chunk->max_norm);

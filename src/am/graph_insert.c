@@ -329,7 +329,7 @@ ann_link_add(const AnnReshape *at, AnnElementRef ref, const AnnLink *link)
 	Page		page;
 	int			slot;
 
-	if (!ann_record_lock(at->index, info, ref, NULL, &buffer, &slot))
+	if (!ann_record_lock(at->index, info, at->number, ref, NULL, &buffer, &slot))
 		return false;
 	ann_edit_begin(&edit, at->index);
 	page = ann_edit_add(&edit, buffer);
@@ -469,7 +469,7 @@ try_link(GraphInsert *g, AnnElementRef y, const AnnLink *link, bool force, Detou
 	int			place = -1;
 
 	ItemPointerSetInvalid(&victim);
-	if (!ann_record_lock(g->at->index, info, y, NULL, &buffer, &slot))
+	if (!ann_record_lock(g->at->index, info, g->at->number, y, NULL, &buffer, &slot))
 	{
 		detour->victim = victim;
 		return false;
@@ -640,7 +640,8 @@ ann_node_vector(AnnNodeReader *reader, AnnElementRef ref, AnnTreeVector *result,
 
 	reader->links = links;
 	reader->wants_vector = (result != NULL);
-	if (!ann_record_visit(reader->at->index, info, ref, note_node, reader, reader->scratch))
+	if (!ann_record_visit(reader->at->index, info, reader->at->number, ref, note_node, reader,
+						  reader->scratch))
 		return false;
 	if (result == NULL)
 		return true;

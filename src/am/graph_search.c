@@ -52,6 +52,9 @@
 /* Rejected estimates, several for each node, that are kept before they are met. */
 #define REJECTED_MOST (1 << 18)
 
+/* There is room for so many entries before more is asked for. */
+#define ROOM_FOR_ENTRIES 64
+
 /* Nodes that are fetched ahead while one is visited. */
 #define PREFETCHED 2
 
@@ -71,7 +74,7 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	search->link_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 											 info->link_bits, info->link_dim, v->rotated);
 	search->scratch = palloc(ann_record_scratch(info));
-	ann_leaf_search_begin(&search->entries, index, info, number, chunk, 1, v);
+	ann_leaf_search_begin(&search->entries, index, info, number, chunk, 1, v, ROOM_FOR_ENTRIES);
 	ann_frontier_init(&search->pool, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_frontier_init(&search->rejected, palloc(sizeof(AnnCandidate) * 512), 512);
 	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 512), 512);
@@ -345,7 +348,7 @@ visit_node(AnnGraphSearch *s, uint64 key, AnnCodeDistance estimate)
 	s->estimate = estimate;
 	s->counts = false;
 	s->distance = estimate;
-	found = ann_record_visit(s->index, s->info, ref, visit_record, s, s->scratch);
+	found = ann_record_visit(s->index, s->info, s->entries.first, ref, visit_record, s, s->scratch);
 	if (found && !s->counts && !s->passed)
 	{
 		s->passed = true;

@@ -43,7 +43,7 @@
 #include "utils/memutils.h"
 
 /* Of the rows that memory has room for, so many per cent are the part's own. */
-#define HOME_SHARE 70
+#define HOME_SHARE 60
 
 /* No more parts: each has two files open, of 8 kB of memory. */
 #define MAX_PARTS 2048
@@ -677,13 +677,17 @@ offer_rows(Spool *s, uint32 first, Border *border)
 	ann_tile_distances4(&rows, 0, &border->near, 0, s->info->tree_dim, border->d);
 	for (uint32 i = 0; i < n; i++)
 	{
+		uint32		part = NO_PART;
 		float		other;
-		uint32		part = find_near_part(border, i, NO_PART, &other);
 
-		offer_row(s, first + i, part, border_level(other, own[i]));
-		part = find_near_part(border, i, part, &other);
-		if (part != NO_PART)
+		/* the second one is the nearest but for the first */
+		for (int k = 1; k < PARTS_OF_ROW; k++)
+		{
+			part = find_near_part(border, i, part, &other);
+			if (part == NO_PART)
+				break;
 			offer_row(s, first + i, part, border_level(other, own[i]));
+		}
 	}
 }
 
@@ -1575,20 +1579,30 @@ init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnTeam *team)
 }
 
 /*
- * The leader decides on the memory for graphs.  Each member has his own if there is none
- * that could be shared.
+ * How many rows a part of 'rows' may have with its border, in so much memory.  Rather
+ * more memory than there should be than more files.
+ */
+static uint32
+count_link_rows(const Spool *s, uint64 rows, Size memory)
+{
+	uint64		fits = memory / link_row_memory(s->info);
+	uint64		least = rows / MAX_PARTS * 100 / HOME_SHARE + MIN_LINK_ROWS;
+
+	return (uint32) Min(Max(fits, least), ANN_LEAF - 1);
+}
+
+/*
+ * The leader decides on the memory for graphs of so many rows.  Each member has his own
+ * if there is none that could be shared.
  */
 static void
-decide_on_memory(Spool *s)
+decide_on_memory(Spool *s, uint64 rows)
 {
-	Size		memory = s->team->memory * s->team->members;
-
-	s->link_rows = (uint32) Min(memory / link_row_memory(s->info), ANN_LEAF - 1);
+	s->link_rows = count_link_rows(s, rows, s->team->memory * s->team->members);
 	s->together = !ann_team_is_alone(s->team) &&
 		ann_team_make_memory(s->team, together_size(s->info, s->link_rows));
 	if (!s->together)
-		s->link_rows /= s->team->members;
-	s->link_rows = Max(s->link_rows, MIN_LINK_ROWS);
+		s->link_rows = count_link_rows(s, rows, s->team->memory);
 }
 
 /* How large parts of so many rows are, and what they are divided in. */
@@ -1599,16 +1613,10 @@ decide_on_parts(Spool *s, uint64 rows)
 	Size		memory = s->team->memory * s->team->members;
 	Size		further = ann_carve_scratch_size(1000) / 1000 + 2 * sizeof(float);
 
-	s->arena = ann_arena_make(s->info, ANN_ARENA_WHOLE, memory, further);
 	s->part_rows = (uint32) ((uint64) s->link_rows * HOME_SHARE / 100);
-	s->part_rows = Min(s->part_rows, s->arena->max_rows);
-	if (rows / s->part_rows > MAX_PARTS)
-	{
-		/* more memory than there should be, rather than more files */
-		s->part_rows = (uint32) (rows / MAX_PARTS);
-		s->link_rows = Max(s->link_rows, (uint32) ((uint64) s->part_rows * 100 / HOME_SHARE));
-		s->arena->max_rows = Max(s->arena->max_rows, s->part_rows);
-	}
+	s->arena = ann_arena_make(s->info, ANN_ARENA_WHOLE, memory, further);
+	s->part_rows = Max(Min(s->part_rows, s->arena->max_rows), (uint32) (rows / MAX_PARTS) + 1);
+	s->arena->max_rows = Max(s->arena->max_rows, s->part_rows);
 	s->leaders_per_part = rows / s->part_rows > MANY_PARTS
 		? FEW_LEADERS_PER_PART : LEADERS_PER_PART;
 }
@@ -1617,7 +1625,7 @@ decide_on_parts(Spool *s, uint64 rows)
 static void
 divide_rows(Spool *s, const RowFile *all, uint64 rows)
 {
-	decide_on_memory(s);
+	decide_on_memory(s, rows);
 	decide_on_parts(s, rows);
 	s->leader_room = MAX_SPOOL_LEADERS;
 	s->leaders.row = palloc(sizeof(int8 *) * s->leader_room);

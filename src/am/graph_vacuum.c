@@ -61,7 +61,8 @@ struct AnnGraphVacuum
 	/* Unchanging, set at the beginning */
 	AnnReshape *at;
 	BlockNumber blocks;
-	AnnPageTest ours;
+	const BlockNumber *ours;
+	uint32		num_ours;
 	AnnElementTest dead;
 	void	   *state;
 	BufferAccessStrategy strategy;
@@ -112,8 +113,46 @@ push_ref(RefQueue *queue, AnnElementRef ref)
 	queue->refs[queue->count++] = ref;
 }
 
+/* ---- blocks by chunk ---- */
+
+void
+ann_block_lists_make(AnnBlockLists *lists, const uint32 *chunk_of, BlockNumber blocks, uint32 n)
+{
+	uint32	   *next = palloc0(sizeof(uint32) * ((Size) n + 1));
+	uint32		at = 0;
+
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		if (chunk_of[block] < n)
+			next[chunk_of[block]]++;
+	}
+	lists->first = palloc(sizeof(uint32) * ((Size) n + 1));
+	for (uint32 i = 0; i <= n; i++)
+	{
+		lists->first[i] = at;
+		at += next[i];
+		next[i] = lists->first[i];
+	}
+	lists->blocks = palloc_extended(sizeof(BlockNumber) * ((Size) at + 1), MCXT_ALLOC_HUGE);
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		if (chunk_of[block] < n)
+			lists->blocks[next[chunk_of[block]]++] = block;
+	}
+	pfree(next);
+}
+
+const BlockNumber *
+ann_block_list(const AnnBlockLists *lists, uint32 chunk, uint32 *n)
+{
+	*n = lists->first[chunk + 1] - lists->first[chunk];
+	return lists->blocks + lists->first[chunk];
+}
+
+/* ---- begin ---- */
+
 AnnGraphVacuum *
-ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnPageTest ours,
+ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, const BlockNumber *ours, uint32 n,
 					   AnnElementTest dead, void *state, BufferAccessStrategy strategy)
 {
 	const AnnIndex *info = at->info;
@@ -123,6 +162,7 @@ ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, AnnPageTest ours,
 	v->at = at;
 	v->blocks = blocks;
 	v->ours = ours;
+	v->num_ours = n;
 	v->dead = dead;
 	v->state = state;
 	v->strategy = strategy;
@@ -321,7 +361,7 @@ change_links(AnnGraphVacuum *v, AnnElementRef ref, int kept)
 	Page		page;
 	int			slot;
 
-	if (!ann_record_lock(v->at->index, info, ref, v->strategy, &buffer, &slot))
+	if (!ann_record_lock(v->at->index, info, v->at->number, ref, v->strategy, &buffer, &slot))
 		return;
 	ann_edit_begin(&edit, v->at->index);
 	page = ann_edit_add(&edit, buffer);
@@ -406,12 +446,10 @@ mend_page(AnnGraphVacuum *v, BlockNumber block)
 void
 ann_graph_vacuum_mend(AnnGraphVacuum *vacuum)
 {
-	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < vacuum->blocks; block++)
+	for (uint32 i = 0; i < vacuum->num_ours; i++)
 	{
-		if (!vacuum->ours(block, vacuum->state))
-			continue;
 		ann_vacuum_delay_point();
-		mend_page(vacuum, block);
+		mend_page(vacuum, vacuum->ours[i]);
 	}
 }
 
@@ -474,7 +512,8 @@ walk(AnnGraphVacuum *v)
 		AnnElementRef ref = v->queue.refs[--v->queue.count];
 
 		ann_vacuum_delay_point();
-		ann_record_visit(v->at->index, v->at->info, ref, note_neighbours, v, v->scratch);
+		ann_record_visit(v->at->index, v->at->info, v->at->number, ref, note_neighbours, v,
+						 v->scratch);
 	}
 }
 
@@ -627,28 +666,32 @@ ann_graph_vacuum_orphans(AnnGraphVacuum *vacuum)
 
 /* ---- all of it ---- */
 
+/* Let something lead to each node of a page. */
+static void
+reach_page(AnnGraphVacuum *v, BlockNumber block)
+{
+	v->found.count = 0;
+	ann_element_page_visit(v->at->index, v->at->info, block, v->strategy, note_unreached, v);
+	for (uint32 i = 0; i < v->found.count; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(v->node_context);
+
+		if (!is_reached(v, v->found.refs[i]))
+			reach_node(v, v->found.refs[i]);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(v->node_context);
+	}
+}
+
 void
 ann_graph_vacuum_reach(AnnGraphVacuum *vacuum)
 {
 	walk(vacuum);
 	choose_heirs(vacuum);
-	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < vacuum->blocks; block++)
+	for (uint32 i = 0; i < vacuum->num_ours; i++)
 	{
-		if (!vacuum->ours(block, vacuum->state))
-			continue;
 		ann_vacuum_delay_point();
-		vacuum->found.count = 0;
-		ann_element_page_visit(vacuum->at->index, vacuum->at->info, block, vacuum->strategy,
-							   note_unreached, vacuum);
-		for (uint32 i = 0; i < vacuum->found.count; i++)
-		{
-			MemoryContext old = MemoryContextSwitchTo(vacuum->node_context);
-
-			if (!is_reached(vacuum, vacuum->found.refs[i]))
-				reach_node(vacuum, vacuum->found.refs[i]);
-			MemoryContextSwitchTo(old);
-			MemoryContextReset(vacuum->node_context);
-		}
+		reach_page(vacuum, vacuum->ours[i]);
 	}
 }
 
@@ -706,36 +749,37 @@ restore_rows(const AnnReshape *at)
 	ann_edit_commit(&edit);
 }
 
-/* A graph is connected with a survey of all pages before it. */
-typedef struct Connecting
-{
-	AnnReshape	at;
-	uint32	   *chunk_of;		/* of each page of elements; of others NO_CHUNK */
-} Connecting;
-
-#define NO_CHUNK PG_UINT32_MAX
-
-/* AnnPageTest. */
-static bool
-is_of_chunk(BlockNumber block, void *state)
-{
-	const Connecting *c = state;
-
-	return c->chunk_of[block] == c->at.number;
-}
-
 static void
-connect_chunk(Connecting *c, BlockNumber blocks)
+connect_chunk(AnnReshape *at, BlockNumber blocks, const BlockNumber *ours, uint32 n)
 {
-	AnnGraphVacuum *v = ann_graph_vacuum_begin(&c->at, blocks, is_of_chunk, is_dead, c, NULL);
+	AnnGraphVacuum *v = ann_graph_vacuum_begin(at, blocks, ours, n, is_dead, NULL, NULL);
 	AnnNodeRef *roots;
-	int			n = ann_roots_read(c->at.index, &c->at.chunk, &roots);
+	int			num_roots = ann_roots_read(at->index, &at->chunk, &roots);
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < num_roots; i++)
 		find_entries(v, roots[i]);
 	ann_graph_vacuum_reach(v);
 	ann_graph_vacuum_orphans(v);
-	restore_rows(&c->at);
+	restore_rows(at);
+}
+
+/* The pages of elements of all chunks. */
+static void
+sort_pages(Relation index, BlockNumber blocks, uint32 n, AnnBlockLists *lists)
+{
+	uint32	   *chunk_of = palloc_extended(sizeof(uint32) * (Size) blocks, MCXT_ALLOC_HUGE);
+
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		AnnPageTail tail;
+		Size		room;
+
+		CHECK_FOR_INTERRUPTS();
+		chunk_of[block] = ann_page_look(index, block, NULL, &tail, &room) &&
+			tail.kind == ANN_PAGE_ELEMENT ? tail.chunk : ANN_NO_CHUNK;
+	}
+	ann_block_lists_make(lists, chunk_of, blocks, n);
+	pfree(chunk_of);
 }
 
 void
@@ -743,35 +787,31 @@ ann_graph_connect(Relation index, Relation heap, const AnnIndex *info, const Ann
 				  const bool *wanted, uint32 n)
 {
 	AnnIndex   *numbers = ann_index_copy(info);
-	Connecting	c = {{index, heap, numbers}};
+	AnnReshape	at = {index, heap, numbers};
 	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+	AnnBlockLists lists;
 	MemoryContext context;
 	MemoryContext old;
 
-	c.chunk_of = palloc_extended(sizeof(uint32) * (Size) blocks, MCXT_ALLOC_HUGE);
-	for (BlockNumber block = 0; block < blocks; block++)
-	{
-		AnnPageTail tail;
-		Size		room;
-
-		CHECK_FOR_INTERRUPTS();
-		c.chunk_of[block] = ann_page_look(index, block, NULL, &tail, &room) &&
-			tail.kind == ANN_PAGE_ELEMENT ? tail.chunk : NO_CHUNK;
-	}
+	sort_pages(index, blocks, n, &lists);
 	context = AllocSetContextCreate(CurrentMemoryContext, "ann connect", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	for (uint32 i = 0; i < n; i++)
 	{
+		uint32		num_ours;
+		const BlockNumber *ours = ann_block_list(&lists, i, &num_ours);
+
 		if (!wanted[i])
 			continue;
-		c.at.number = i;
-		c.at.chunk = chunks[i];
+		at.number = i;
+		at.chunk = chunks[i];
 		numbers->max_norm = chunks[i].max_norm;
-		connect_chunk(&c, blocks);
+		connect_chunk(&at, blocks, ours, num_ours);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	pfree(c.chunk_of);
+	pfree(lists.blocks);
+	pfree(lists.first);
 	pfree(numbers);
 }

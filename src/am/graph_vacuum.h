@@ -13,17 +13,31 @@
 
 typedef struct AnnGraphVacuum AnnGraphVacuum;
 
-/* Has a page elements of the chunk that is being mended? */
-typedef bool (*AnnPageTest) (BlockNumber block, void *state);
+/* Blocks of an index by the chunks that they belong to. */
+typedef struct AnnBlockLists
+{
+	BlockNumber *blocks;		/* of chunk after chunk, ascending */
+	uint32	   *first;			/* of each chunk, and the end */
+} AnnBlockLists;
+
+#define ANN_NO_CHUNK PG_UINT32_MAX
+
+/* Make the lists of n chunks from the number of each block's, or ANN_NO_CHUNK. */
+extern void ann_block_lists_make(AnnBlockLists *lists, const uint32 *chunk_of,
+								 BlockNumber blocks, uint32 n);
+
+/* The blocks of a chunk; their number to *n. */
+extern const BlockNumber *ann_block_list(const AnnBlockLists *lists, uint32 chunk, uint32 *n);
 
 /*
- * 'dead' tells which nodes are dead and about to be released, and 'ours' which pages
- * have nodes of the chunk, with 'state'; pages from 'blocks' on have none of either.
- * In the current context.
+ * 'dead' tells which nodes are dead and about to be released, with 'state'; 'ours' are
+ * n pages, among which are all that have nodes of the chunk.  Pages from 'blocks' on
+ * have none, of any.  In the current context.
  */
 extern AnnGraphVacuum *ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks,
-											  AnnPageTest ours, AnnElementTest dead,
-											  void *state, BufferAccessStrategy strategy);
+											  const BlockNumber *ours, uint32 n,
+											  AnnElementTest dead, void *state,
+											  BufferAccessStrategy strategy);
 
 /* An element that is in the tree of entries; and one that is dead. */
 extern void ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref);

@@ -43,7 +43,7 @@ ann_note_seen(AnnSeen *seen, uint64 key)
 void
 ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *info,
 					  uint32 first, const AnnChunk *chunks, uint32 n,
-					  const AnnTreeVector *v)
+					  const AnnTreeVector *v, uint32 room)
 {
 	Size		size = ann_code_query_size(info->meta.code_bits, info->padded);
 
@@ -61,8 +61,8 @@ ann_leaf_search_begin(AnnLeafSearch *search, Relation index, const AnnIndex *inf
 	for (uint32 i = 0; i < n; i++)
 		search->rows += (double) chunks[i].rows;
 	ann_frontier_init(&search->nodes, palloc(sizeof(AnnCandidate) * 64), 64);
-	ann_frontier_init(&search->candidates, palloc(sizeof(AnnCandidate) * 1024), 1024);
-	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 4096), 4096);
+	ann_frontier_init(&search->candidates, palloc(sizeof(AnnCandidate) * room), room);
+	ann_seen_init(&search->seen, palloc(sizeof(uint64) * 4 * room), 4 * room);
 }
 
 /* ---- gather ---- */

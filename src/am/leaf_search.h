@@ -81,12 +81,13 @@ typedef struct AnnLeafSearch
 /*
  * Make ready to search the trees of n chunks from number 'first' on, whose entries in
  * the directory these are, for a query (ann_tree_vector_query), which must stay.
- * Memory is of the current context.
+ * 'room' is a number of candidates that is not exceeded often.  Memory is of the
+ * current context.
  */
 extern void ann_leaf_search_begin(AnnLeafSearch *search, Relation index,
 								  const AnnIndex *info, uint32 first,
 								  const AnnChunk *chunks, uint32 n,
-								  const AnnTreeVector *v);
+								  const AnnTreeVector *v, uint32 room);
 
 /*
  * Go on until so many rows have been inspected in all, which count in each tree that

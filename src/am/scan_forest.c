@@ -26,6 +26,9 @@
 #define SLACK			1.9f
 #define SLACK_OF_ALL	3.0f
 
+/* There is room for so many candidates before more is asked for. */
+#define ROOM 1024
+
 /* Candidates that are fetched ahead while one is measured. */
 #define PREFETCHED 3
 
@@ -45,7 +48,7 @@ begin(IndexScanDesc scan, AnnScan *s)
 	ForestSearch *f = palloc0(sizeof(ForestSearch));
 
 	ann_leaf_search_begin(&f->leaves, scan->indexRelation, &s->info, 0, s->chunks,
-						  s->num_chunks, s->v);
+						  s->num_chunks, s->v, ROOM);
 	f->leaves.slack = SLACK;
 	return f;
 }

@@ -46,13 +46,15 @@ typedef struct GraphSearch
 	AnnScan    *s;
 	double		ef;				/* of the stage */
 
-	/* The node that is being visited */
+	/* The node that is being visited, and its chunk */
+	uint32		chunk;
 	double		low;
 	double		high;
 
 	/* The nearest one so far */
 	AnnElementRef nearest;
 	double		nearest_distance;
+	uint32		nearest_chunk;
 } GraphSearch;
 
 /* Where the element has no vector, the estimate is what there is. */
@@ -90,6 +92,7 @@ visited(AnnElementRef ref, void *state)
 	{
 		g->nearest_distance = g->high;
 		g->nearest = ref;
+		g->nearest_chunk = g->chunk;
 	}
 	ann_scan_keep(g->scan, s, g->low, g->high, ref, s->element);
 	return distance;
@@ -131,10 +134,13 @@ is_over(const GraphSearch *g)
 
 /* Visit nodes until the ef nearest of each graph have been found. */
 static void
-run(const GraphSearch *g, double ef)
+run(GraphSearch *g, double ef)
 {
 	for (uint32 i = 0; i < g->num_graphs; i++)
+	{
+		g->chunk = g->graphs[i].entries.first;
 		ann_graph_search_run(&g->graphs[i], ef);
+	}
 }
 
 static bool
@@ -213,12 +219,13 @@ static double
 nearest_distance2(const GraphSearch *g)
 {
 	const AnnScan *s = g->s;
+	double		norm = s->chunks[g->nearest_chunk].max_norm;
 	double		along;
 
 	if (s->info.meta.metric != ANN_METRIC_IP)
 		return ann_scan_distance_code(s, g->nearest_distance);
 	along = s->query->norm > 0 ? Max(-g->nearest_distance / s->query->norm, 0) : 0;
-	return (double) s->max_norm * s->max_norm - along * along;
+	return norm * norm - along * along;
 }
 
 static bool
@@ -231,8 +238,8 @@ is_far(const GraphSearch *g)
 	if (isinf(g->nearest_distance))
 		return false;
 	set = ann_link_set_make(info, info->max_links + ANN_LINK_STEP);
-	if (!ann_record_visit(g->scan->indexRelation, info, g->nearest, load_links, set,
-						  g->graphs[0].scratch) || set->count == 0)
+	if (!ann_record_visit(g->scan->indexRelation, info, g->nearest_chunk, g->nearest, load_links,
+						  set, g->graphs[0].scratch) || set->count == 0)
 		return false;
 	length2 = set->length2;
 	qsort(length2, set->count, sizeof(float), compare_length);
@@ -305,7 +312,7 @@ memory(const AnnScan *s)
 	Size		result = 0;
 
 	for (uint32 i = 0; i < g->num_graphs; i++)
-		result += g->graphs[i].seen.capacity * sizeof(uint64);
+		result += 2 * g->graphs[i].seen.size * sizeof(uint64);
 	return result;
 }
 

@@ -145,6 +145,7 @@ typedef struct ChunkNote
 	bool		pending;		/* to be walked over */
 	uint64		elements;		/* that are alive */
 	uint64		num_dead;
+	BlockNumber room;			/* a page with elements that were released; 0: none */
 } ChunkNote;
 
 typedef struct Cleanup
@@ -152,6 +153,8 @@ typedef struct Cleanup
 	AnnReshape	at;				/* the chunk at hand */
 	ChunkNote  *chunks;			/* as of the beginning */
 	uint32		num_chunks;
+	AnnBlockLists blocks_of;	/* pages of nodes and of elements, by chunk */
+	bool		any_stale;		/* there are elements of an earlier epoch */
 	BufferAccessStrategy strategy;
 	IndexBulkDeleteResult *stats;
 	BlockNumber blocks;			/* at the time of the survey */
@@ -234,7 +237,10 @@ survey_page(Cleanup *c, BlockNumber block)
 			break;
 		case ANN_PAGE_ELEMENT:
 			if (tail.epoch != (uint8) c->at.info->meta.epoch)
+			{
 				note->kind = tail.kind;
+				c->any_stale = true;
+			}
 			else if (c->at.info->meta.dim != 0)
 			{
 				note->has_elements = true;
@@ -245,9 +251,6 @@ survey_page(Cleanup *c, BlockNumber block)
 		case ANN_PAGE_NODE:
 		case ANN_PAGE_LEAF:
 		case ANN_PAGE_REST:
-			if (is_pending(c, tail.chunk))
-				note->kind = tail.kind;
-			break;
 		case ANN_PAGE_CENTRE:
 			note->kind = tail.kind;
 			break;
@@ -283,7 +286,10 @@ note_reached(BlockNumber block, void *state)
 		c->pages[block].reached = true;
 }
 
-/* Was the element dead when its page was surveyed? Then it still is. */
+/*
+ * Was the element dead when its page was surveyed?  Then it still is.  What is in
+ * another chunk is to a link as good as dead.
+ */
 static bool
 is_dead(AnnElementRef ref, void *state)
 {
@@ -295,6 +301,8 @@ is_dead(AnnElementRef ref, void *state)
 	if (block >= c->blocks || c->reshape)
 		return false;
 	note = &c->pages[block];
+	if (note->has_elements && note->chunk != c->at.number)
+		return true;
 	for (int i = 0; i < note->num_slots; i++)
 	{
 		if (note->has_elements && c->slots[note->first_slot + i] == slot)
@@ -335,11 +343,15 @@ find_heir(AnnElementRef ref, void *state)
 static void
 note_nodes(Cleanup *c)
 {
-	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	uint32		n;
+	const BlockNumber *blocks = ann_block_list(&c->blocks_of, c->at.number, &n);
+
+	for (uint32 i = 0; i < n; i++)
 	{
+		BlockNumber block = blocks[i];
 		uint16		slots[ANN_MAX_PAGE_NODES];
 
-		if (c->pages[block].kind != ANN_PAGE_NODE || c->pages[block].chunk != c->at.number)
+		if (c->pages[block].kind != ANN_PAGE_NODE)
 			continue;
 		ann_vacuum_delay_point();
 		note_slots(c, block, slots,
@@ -359,6 +371,8 @@ note_reached_node(Cleanup *c, AnnNodeRef ref)
 	if (ref.block >= c->blocks || c->pages[ref.block].kind != ANN_PAGE_NODE)
 		return;
 	note = &c->pages[ref.block];
+	if (note->chunk != c->at.number || (uint16) note->generation != ref.generation)
+		return;
 	slots = c->slots + note->first_slot;
 	for (int i = 0; i < note->num_slots; i++)
 	{
@@ -374,18 +388,22 @@ note_reached_node(Cleanup *c, AnnNodeRef ref)
 static void
 drop_lost_nodes(Cleanup *c)
 {
-	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
+	uint32		n;
+	const BlockNumber *blocks = ann_block_list(&c->blocks_of, c->at.number, &n);
+
+	for (uint32 i = 0; i < n; i++)
 	{
-		PageNote   *note = &c->pages[block];
+		PageNote   *note = &c->pages[blocks[i]];
 		AnnNodeRef	lost[ANN_MAX_PAGE_NODES];
 
-		if (note->kind != ANN_PAGE_NODE || note->chunk != c->at.number || !note->reached ||
-			note->num_slots == 0)
+		if (note->kind != ANN_PAGE_NODE)
 			continue;
-		for (int i = 0; i < note->num_slots; i++)
-			lost[i] = (AnnNodeRef) {block, c->slots[note->first_slot + i],
+		for (int k = 0; k < note->num_slots; k++)
+			lost[k] = (AnnNodeRef) {blocks[i], c->slots[note->first_slot + k],
 			(uint16) note->generation};
-		ann_tree_drop_nodes(c->at.index, c->at.info, lost, note->num_slots);
+		if (note->reached && note->num_slots > 0)
+			ann_tree_drop_nodes(c->at.index, c->at.info, lost, note->num_slots);
+		note->num_slots = 0;
 	}
 }
 
@@ -659,7 +677,15 @@ release_elements(Cleanup *c)
 		ann_vacuum_delay_point();
 		ann_element_page_release(c->at.index, c->at.info, block, c->strategy,
 								 c->slots + note->first_slot, note->num_slots);
+		c->chunks[note->chunk].room = block;
 	}
+}
+
+/* Is a page of this kind reached from its chunk? */
+static bool
+is_of_chunk(uint8 kind)
+{
+	return kind == ANN_PAGE_ROOTS || kind == ANN_PAGE_NODE || kind == ANN_PAGE_LEAF;
 }
 
 /* Free the pages that nothing leads to. */
@@ -670,7 +696,8 @@ release_pages(Cleanup *c)
 	{
 		const PageNote *note = &c->pages[block];
 
-		if (note->kind == 0 || note->reached)
+		if (note->kind == 0 || note->reached ||
+			(is_of_chunk(note->kind) && !is_pending(c, note->chunk)))
 			continue;
 		ann_vacuum_delay_point();
 		if (ann_page_reclaim(c->at.index, block, note->kind, note->generation))
@@ -688,6 +715,8 @@ refresh_chunk(Cleanup *c, uint32 number)
 
 	if (!ann_is_epoch(chunk, c->at.info))
 		ann_chunk_empty(chunk, c->at.info->meta.epoch);
+	if (c->num_chunks > 1 && c->chunks[number].room != 0)
+		chunk->element_page = c->chunks[number].room;
 	chunk->rows = elements;
 	chunk->dead = c->chunks[number].pending ? 0 : c->chunks[number].num_dead;
 	if (chunk->roots != InvalidBlockNumber)
@@ -734,13 +763,13 @@ clean_trees(Cleanup *c)
 	ann_structure_unlock(c->at.index, ShareLock);
 }
 
-/* AnnPageTest: is it a page of elements of the chunk at hand? */
-static bool
-is_of_chunk(BlockNumber block, void *state)
+static AnnGraphVacuum *
+begin_graph(Cleanup *c)
 {
-	const Cleanup *c = state;
+	uint32		n;
+	const BlockNumber *blocks = ann_block_list(&c->blocks_of, c->at.number, &n);
 
-	return c->pages[block].has_elements && c->pages[block].chunk == c->at.number;
+	return ann_graph_vacuum_begin(&c->at, c->blocks, blocks, n, is_dead, c, c->strategy);
 }
 
 /* Take what is dead out of the trees and the graph of a chunk. */
@@ -750,7 +779,7 @@ clean_chunk(Cleanup *c)
 	c->graph = NULL;
 	c->mended = false;
 	if (ann_is_graph(c->at.info) && c->at.info->meta.dim != 0 && !c->reshape)
-		c->graph = ann_graph_vacuum_begin(&c->at, c->blocks, is_of_chunk, is_dead, c, c->strategy);
+		c->graph = begin_graph(c);
 	clean_trees(c);
 	if (c->graph != NULL)
 	{
@@ -785,16 +814,32 @@ clean_chunks(Cleanup *c, AnnIndex *info)
 }
 
 /*
- * Which chunks are to be walked over: those that have dead elements.  What is left in
- * an empty one may be of an earlier epoch.
+ * Which chunks are to be walked over: those that have dead elements.  If there are some
+ * of an earlier epoch, what was a chunk's then may be in any.
  */
 static void
-note_chunks(Cleanup *c, const AnnChunk *chunks)
+choose_chunks(Cleanup *c, const AnnChunk *chunks)
 {
-	c->chunks = palloc0(sizeof(ChunkNote) * c->num_chunks);
 	for (uint32 i = 0; i < c->num_chunks; i++)
 		c->chunks[i].pending = c->num_chunks == 1 || chunks[i].dead > 0 ||
-			chunks[i].roots == InvalidBlockNumber;
+			c->chunks[i].num_dead > 0 || c->any_stale;
+}
+
+/* Which pages of nodes and of elements are whose. */
+static void
+sort_pages(Cleanup *c)
+{
+	uint32	   *chunk_of = palloc_extended(sizeof(uint32) * (Size) c->blocks, MCXT_ALLOC_HUGE);
+
+	for (BlockNumber block = 0; block < c->blocks; block++)
+	{
+		const PageNote *note = &c->pages[block];
+
+		chunk_of[block] = note->has_elements || note->kind == ANN_PAGE_NODE
+			? note->chunk : ANN_NO_CHUNK;
+	}
+	ann_block_lists_make(&c->blocks_of, chunk_of, c->blocks, c->num_chunks);
+	pfree(chunk_of);
 }
 
 static void
@@ -808,11 +853,13 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	ann_dimensions_lock(info->index, ShareLock);
 	c.at.index = info->index;
 	numbers = ann_index_copy(ann_index_chunks(info->index, &chunks, &c.num_chunks));
-	note_chunks(&c, chunks);
+	c.chunks = palloc0(sizeof(ChunkNote) * c.num_chunks);
 	c.at.info = numbers;
 	c.strategy = info->strategy;
 	c.stats = stats;
 	survey(&c);
+	choose_chunks(&c, chunks);
+	sort_pages(&c);
 	clean_chunks(&c, numbers);
 	advise_rebuild(&c);
 	reach_shared(&c);

@@ -376,6 +376,32 @@ is_sound(const AnnIndex *info, Page page)
 		(!ann_is_graph(info) || ann_records_damaged(info, page) < 0);
 }
 
+/* A page, locked exclusively, if it is one with room. */
+static bool
+try_room(Relation index, const AnnIndex *info, uint32 chunk, Size size, BlockNumber block,
+		 Buffer *buffer)
+{
+	if (block == InvalidBlockNumber ||
+		!lock_whole_page(index, info, block, BUFFER_LOCK_EXCLUSIVE, NULL, buffer))
+		return false;
+	if (has_room(info, BufferGetPage(*buffer), chunk, size))
+		return true;
+	UnlockReleaseBuffer(*buffer);
+	return false;
+}
+
+/* The page that the directory knows of a chunk of several. */
+static BlockNumber
+known_page(Relation index, const AnnIndex *info, uint32 chunk)
+{
+	AnnChunk	entry;
+
+	if (info->meta.chunk_blocks == 0)
+		return InvalidBlockNumber;
+	ann_chunk_read_as(index, info, chunk, &entry);
+	return entry.element_page;
+}
+
 /*
  * A page with room for an element, locked exclusively; InvalidBuffer if none is
  * known.  First the one that this backend used last, which costs nothing.
@@ -384,17 +410,12 @@ static Buffer
 find_room(Relation index, const AnnIndex *info, uint32 chunk, Size size,
 		  const AnnLinks *links)
 {
-	BlockNumber block = RelationGetTargetBlock(index);
 	Buffer		buffer;
 	Page		page;
 
-	if (block != InvalidBlockNumber &&
-		lock_whole_page(index, info, block, BUFFER_LOCK_EXCLUSIVE, NULL, &buffer))
-	{
-		if (has_room(info, BufferGetPage(buffer), chunk, size))
-			return buffer;
-		UnlockReleaseBuffer(buffer);
-	}
+	if (try_room(index, info, chunk, size, RelationGetTargetBlock(index), &buffer) ||
+		try_room(index, info, chunk, size, known_page(index, info, chunk), &buffer))
+		return buffer;
 	for (int try = 0; try < ANN_ROOM_TRIES; try++)
 	{
 		bool		sound;
@@ -514,6 +535,8 @@ add_short(Relation index, const AnnIndex *info, uint32 chunk,
 	RelationSetTargetBlock(index, has_more ? block : InvalidBlockNumber);
 	if (is_new || !has_more)
 		ann_room_record(index, block, ANN_PAGE_ELEMENT, room);
+	if (is_new && has_more && info->meta.chunk_blocks != 0)
+		ann_chunk_set_element_page(index, chunk, block);
 	ItemPointerSet(&ref, block, (OffsetNumber) (slot + 1));
 	return ref;
 }
@@ -1022,7 +1045,7 @@ copy_long_record(Relation index, const AnnIndex *info, AnnElementRef ref, Buffer
 }
 
 bool
-ann_record_visit(Relation index, const AnnIndex *info, AnnElementRef ref,
+ann_record_visit(Relation index, const AnnIndex *info, uint32 chunk, AnnElementRef ref,
 				 AnnRecordVisitor visit, void *state, char *scratch)
 {
 	const AnnElement *record;
@@ -1032,7 +1055,8 @@ ann_record_visit(Relation index, const AnnIndex *info, AnnElementRef ref,
 	if (!lock_slot(index, info, ref, BUFFER_LOCK_SHARE, &buffer, &slot))
 		return false;
 	record = get_slot(info, BufferGetPage(buffer), slot);
-	if (record->state & ANN_ELEMENT_FREE)
+	if ((record->state & ANN_ELEMENT_FREE) ||
+		ANN_PAGE_TAIL(BufferGetPage(buffer))->chunk != chunk)
 	{
 		UnlockReleaseBuffer(buffer);
 		return false;
@@ -1051,14 +1075,15 @@ ann_record_visit(Relation index, const AnnIndex *info, AnnElementRef ref,
 }
 
 bool
-ann_record_lock(Relation index, const AnnIndex *info, AnnElementRef ref,
+ann_record_lock(Relation index, const AnnIndex *info, uint32 chunk, AnnElementRef ref,
 				BufferAccessStrategy strategy, Buffer *buffer, int *slot)
 {
 	*slot = ItemPointerGetOffsetNumberNoCheck(&ref) - 1;
 	if (!lock_whole_page(index, info, ItemPointerGetBlockNumberNoCheck(&ref),
 				   BUFFER_LOCK_EXCLUSIVE, strategy, buffer))
 		return false;
-	if (ann_record_get(BufferGetPage(*buffer), *slot) != NULL)
+	if (ANN_PAGE_TAIL(BufferGetPage(*buffer))->chunk == chunk &&
+		ann_record_get(BufferGetPage(*buffer), *slot) != NULL)
 		return true;
 	UnlockReleaseBuffer(*buffer);
 	return false;
@@ -1081,7 +1106,8 @@ ann_record_hold_link(Relation index, const AnnIndex *info, AnnElementRef from,
 			return false;
 		at = *buffer;
 	}
-	record = ann_record_get(BufferGetPage(at), slot);
+	record = ANN_PAGE_TAIL(BufferGetPage(at))->chunk == ANN_PAGE_TAIL(BufferGetPage(held))->chunk
+		? ann_record_get(BufferGetPage(at), slot) : NULL;
 	if (record != NULL && !ann_record_is_sound(info, BufferGetPage(at), slot))
 		record_damaged(index, at, slot);
 	if (record != NULL && ann_links_find(ann_record_links(info, record), to) >= 0)

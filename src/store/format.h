@@ -201,6 +201,8 @@ typedef struct AnnTidList
  *								first entry
  *	  56	 4		max_norm		inner product: the M of the augmentation
  *	  60	 4		node_page		a page of nodes that may have room
+ *	  64	 4		element_page	of several chunks: a page of elements that may
+ *	  68	 4		unused			always 0
  *
  * An empty chunk has roots = InvalidBlockNumber.  Its elements are on all pages
  * of elements that carry its number and epoch: who wants them all walks over
@@ -221,6 +223,8 @@ typedef struct AnnChunk
 	uint32		epoch;
 	float4		max_norm;
 	BlockNumber node_page;
+	BlockNumber element_page;
+	uint32		unused;
 } AnnChunk;
 
 /*
@@ -455,7 +459,7 @@ StaticAssertDecl(offsetof(AnnMeta, centre) == 36, "AnnMeta.centre");
 StaticAssertDecl(offsetof(AnnMeta, ef_construction) == 42, "AnnMeta.ef_construction");
 StaticAssertDecl(offsetof(AnnMeta, unused) == 44, "AnnMeta.unused");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
-StaticAssertDecl(sizeof(AnnChunk) == 64, "AnnChunk");
+StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 24, "AnnChunk.nulls");
 StaticAssertDecl(offsetof(AnnChunk, version) == 48, "AnnChunk.version");
 StaticAssertDecl(sizeof(AnnNodeRef) == 8, "AnnNodeRef");

@@ -120,18 +120,24 @@ typedef void (*AnnRecordVisitor) (AnnElementRef ref, const AnnElement *record,
 extern Size ann_record_scratch(const AnnIndex *info);
 
 /*
+ * A page that VACUUM has freed may have become one of another chunk, and a link that an
+ * insert was about to make lead there: whoever follows links says which chunk he is in,
+ * and finds no record in others.
+ *
  * Visit the record at ref, its whole vector included; one that is longer than a
  * page is copied to 'scratch'.  False if there is none any more.
  */
-extern bool ann_record_visit(Relation index, const AnnIndex *info, AnnElementRef ref,
-							 AnnRecordVisitor visit, void *state, char *scratch);
+extern bool ann_record_visit(Relation index, const AnnIndex *info, uint32 chunk,
+							 AnnElementRef ref, AnnRecordVisitor visit, void *state,
+							 char *scratch);
 
 /*
  * Pin a record's page and lock it exclusively, by a strategy unless that is NULL.
  * False if there is no record any more.
  */
-extern bool ann_record_lock(Relation index, const AnnIndex *info, AnnElementRef ref,
-							BufferAccessStrategy strategy, Buffer *buffer, int *slot);
+extern bool ann_record_lock(Relation index, const AnnIndex *info, uint32 chunk,
+							AnnElementRef ref, BufferAccessStrategy strategy,
+							Buffer *buffer, int *slot);
 
 /*
  * Keep the record at 'from' as it is, if it links to 'to', for a caller that has locked

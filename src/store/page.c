@@ -605,12 +605,13 @@ ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 	Size		number = MAP_ELEMENT + (bytes + 2) / 4;
 	Buffer		buffer = InvalidBuffer;
 	SetAside	aside = {0};
+	int			others = 0;		/* pages of other chunks */
 
 	if (kind == ANN_PAGE_TIDS)
 		number = MAP_TIDS + (bytes + 1) / 2;
 	if (number > MAP_MAX_TIDS)
 		return InvalidBuffer;
-	for (int try = 0; try < MAP_TRIES && !BufferIsValid(buffer); try++)
+	for (int try = 0; try < MAP_TRIES && others < ANN_ROOM_TRIES && !BufferIsValid(buffer); try++)
 	{
 		BlockNumber block = GetPageWithFreeSpace(index, number);
 		Size		found;
@@ -627,6 +628,7 @@ ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 		{
 			UnlockReleaseBuffer(buffer);
 			buffer = InvalidBuffer;
+			others++;
 		}
 	}
 	put_back(index, &aside);
@@ -850,6 +852,7 @@ ann_chunk_empty(AnnChunk *chunk, uint32 epoch)
 {
 	chunk->roots = InvalidBlockNumber;
 	chunk->node_page = InvalidBlockNumber;
+	chunk->element_page = InvalidBlockNumber;
 	chunk->leaf_capacity = 0;
 	chunk->rows = chunk->dead = 0;
 	chunk->max_norm = 0;
@@ -944,6 +947,15 @@ ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk)
 	return (AnnChunk *) ((char *) ann_edit_add(edit, buffer) + at);
 }
 
+void
+ann_chunk_set_element_page(Relation index, uint32 chunk, BlockNumber block)
+{
+	AnnEdit		edit;
+
+	ann_chunk_edit(&edit, index, chunk)->element_page = block;
+	ann_edit_commit(&edit);
+}
+
 /* Add n entries to a page of an edit that has so many. */
 static void
 add_entries(Page page, uint32 has, uint32 n)
@@ -1016,11 +1028,12 @@ ann_chunk_need(Relation index, uint32 chunk)
 		cache->known_chunks = Max(cache->known_chunks, chunk + 1);
 }
 
-/* The entries of all chunks, as one of this epoch sees them. */
+/* The entries of all chunks, as one who knows this of the index sees them. */
 static AnnChunk *
-read_directory(Relation index, uint32 epoch, uint32 *n)
+read_directory(Relation index, const AnnMeta *meta, uint32 *n)
 {
 	BlockNumber block = ANN_DIRECTORY_BLOCK;
+	uint32		most = ann_chunk_of(meta, MaxBlockNumber) + 1;
 	AnnChunk   *result = NULL;
 
 	for (*n = 0; block != InvalidBlockNumber;)
@@ -1036,14 +1049,13 @@ read_directory(Relation index, uint32 epoch, uint32 *n)
 		block = ANN_PAGE_TAIL(BufferGetPage(buffer))->next;
 		UnlockReleaseBuffer(buffer);
 		CHECK_FOR_INTERRUPTS();
-		if (block != InvalidBlockNumber &&
-			*n / ANN_CHUNKS_PER_PAGE > RelationGetNumberOfBlocks(index))
-			ann_page_corrupted(index, ANN_DIRECTORY_BLOCK, "a directory that leads to itself");
+		if (*n > most)
+			ann_page_corrupted(index, ANN_DIRECTORY_BLOCK, "a directory of too many chunks");
 	}
 	for (uint32 i = 0; i < *n; i++)
 	{
-		if ((result[i].epoch & ~ANN_EPOCH_CHANGING) != epoch)
-			ann_chunk_empty(&result[i], epoch);
+		if ((result[i].epoch & ~ANN_EPOCH_CHANGING) != meta->epoch)
+			ann_chunk_empty(&result[i], meta->epoch);
 	}
 	return result;
 }
@@ -1054,6 +1066,6 @@ ann_index_chunks(Relation index, AnnChunk **chunks, uint32 *n)
 	AnnChunk	first;
 	const AnnIndex *info = ann_index_chunk(index, 0, &first);
 
-	*chunks = read_directory(index, info->meta.epoch, n);
+	*chunks = read_directory(index, &info->meta, n);
 	return info;
 }

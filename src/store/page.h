@@ -245,7 +245,7 @@ extern Buffer ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk,
  */
 extern Buffer ann_tids_room_find(Relation index, uint32 chunk, Size bytes);
 
-/* So many offers without room are looked at. */
+/* So many offers without room are looked at; of several chunks, of another one too. */
 #define ANN_ROOM_TRIES 4
 
 /*
@@ -312,6 +312,12 @@ extern AnnChunk *ann_chunk_edit(AnnEdit *edit, Relation index, uint32 chunk);
 extern void ann_chunk_read(Relation index, uint32 chunk, AnnChunk *result);
 extern void ann_chunk_read_as(Relation index, const AnnIndex *info, uint32 chunk,
 							  AnnChunk *result);
+
+/*
+ * Of several chunks: remember a page of elements that has room, or did, since the free
+ * space map, which knows no chunks, offers pages of others.
+ */
+extern void ann_chunk_set_element_page(Relation index, uint32 chunk, BlockNumber block);
 
 /* Let an entry be of no element, but with the lists that it has, in this epoch. */
 extern void ann_chunk_empty(AnnChunk *chunk, uint32 epoch);

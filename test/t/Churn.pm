@@ -1,5 +1,5 @@
 # A life for tables with indexes: what 007_crash and 008_churn do to them, and the
-# questions that must have the same answers whatever was done.  There are five
+# questions that must have the same answers whatever was done.  There are six
 # kinds, each once with annoy and, as hnsw_KIND, once with ann_hnsw:
 #
 #	f16		24 dimensions in clusters, and an index on n, so that no update is HOT
@@ -7,6 +7,7 @@
 #	bare	16 dimensions, double precision, scalar = none
 #	long	2,500 dimensions: a block of codes spans pages, and so do vectors
 #	late	6 dimensions, inner product; the index is created before the rows
+#	parts	12 dimensions, a row a block, and an index of several chunks
 package Churn;
 
 use strict;
@@ -15,7 +16,7 @@ use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my @kinds = qw(f16 cosine bare long late);
+my @kinds = qw(f16 cosine bare long late parts);
 our @TABLES = (@kinds, map { "hnsw_$_" } @kinds);
 
 my $setup = q{
@@ -28,16 +29,17 @@ my $setup = q{
 		(1, 'cosine', 8, 'real[]', 'real_cosine_ops', '<=>', 'WITH (scalar = i8)', 30),
 		(2, 'bare', 16, 'float8[]', 'double_l2_ops', '<->', 'WITH (scalar = none)', 30),
 		(3, 'long', 2500, 'real[]', 'real_l2_ops', '<->', '', 2),
-		(4, 'late', 6, 'real[]', 'real_ip_ops', '<#>', '', 30);
-	INSERT INTO lives SELECT number + 5, 'hnsw_' || name, dim, type, class, operator, options, width, 'ann_hnsw' FROM lives;
+		(4, 'late', 6, 'real[]', 'real_ip_ops', '<#>', '', 30),
+		(5, 'parts', 12, 'real[]', 'real_l2_ops', '<->', 'WITH (chunk_blocks = 1024)', 30);
+	INSERT INTO lives SELECT number + 6, 'hnsw_' || name, dim, type, class, operator, options, width, 'ann_hnsw' FROM lives;
 
 	-- A vector of a kind of table: random, but for every third of 'cosine'.
 	CREATE FUNCTION vector(number int) RETURNS float8[] VOLATILE LANGUAGE plpgsql AS $$
 	DECLARE
-		dim int := (ARRAY[24, 8, 16, 2500, 6])[number % 5 + 1];
+		dim int := (ARRAY[24, 8, 16, 2500, 6, 12])[number % 6 + 1];
 		centre int := floor(random() * 20);
 	BEGIN
-		IF number % 5 = 1 AND random() < 0.33 THEN
+		IF number % 6 = 1 AND random() < 0.33 THEN
 			RETURN CASE floor(random() * 6) WHEN 0 THEN NULL WHEN 1 THEN array_fill(0, ARRAY[8])
 				WHEN 2 THEN ARRAY[0, 0, 0, 0, 0, 0, 0, floor(random() * 3)] ELSE ARRAY[1, 2, 3, 4, 5, 6, 7, 8] END;
 		END IF;
@@ -157,6 +159,9 @@ my $setup = q{
 		FOR l IN SELECT * FROM lives ORDER BY number LOOP
 			EXECUTE format('CREATE TABLE %I (id serial PRIMARY KEY, n int DEFAULT 0, vec %s)', l.name, l.type);
 			EXECUTE format('CREATE INDEX ON %I (n)', l.name);
+			IF l.name ~ 'parts' THEN
+				EXECUTE format('ALTER TABLE %I ADD filler text DEFAULT repeat(%L, 5000), ALTER filler SET STORAGE PLAIN', l.name, 'x');
+			END IF;
 			IF l.name !~ 'late' THEN
 				EXECUTE format('INSERT INTO %I (vec) SELECT vector(%s) FROM generate_series(1, %s)', l.name, l.number, 40 * l.width);
 			END IF;
