@@ -69,6 +69,7 @@ struct AnnTeamShared
 	/* Changing with each step; there is one for the next step, too */
 	pg_atomic_uint64 taken[2];
 	pg_atomic_uint64 done;
+	pg_atomic_uint64 temp_blocks;	/* of temporary files, that were written */
 
 	dsm_handle	memory;			/* set by the leader before a wait */
 	SharedFileSet files;
@@ -140,6 +141,7 @@ ann_team_alone(Relation heap, Relation index)
 	team->members = 1;
 	team->share = 1;
 	team->memory = share_of_memory(1);
+	team->temp_counted = pgBufferUsage.temp_blks_written;
 	team->heap = heap;
 	team->index = index;
 	return team;
@@ -290,6 +292,7 @@ fill_segment(AnnTeam *team, bool concurrent, Snapshot snapshot, const void *stat
 	for (int i = 0; i < 2; i++)
 		pg_atomic_init_u64(&shared->taken[i], 0);
 	pg_atomic_init_u64(&shared->done, 0);
+	pg_atomic_init_u64(&shared->temp_blocks, 0);
 	shared->memory = DSM_HANDLE_INVALID;
 	SharedFileSetInit(&shared->files, context->seg);
 	table_parallelscan_initialize(team->heap, scan, snapshot);
@@ -327,6 +330,9 @@ static void
 forget(AnnTeam *team)
 {
 	ann_team_leave_memory(team);
+	if (team->shared != NULL)
+		team->temp_blocks = pg_atomic_read_u64(&team->shared->temp_blocks);
+	team->shared = NULL;
 	DestroyParallelContext(team->context);
 	ExitParallelMode();
 }
@@ -447,11 +453,25 @@ ann_build_worker(dsm_segment *segment, shm_toc *toc)
 
 /* ---- Steps -------------------------------------------------------------- */
 
+/* Count what we have written to temporary files since we did so last; returns all. */
+static uint64
+count_temp_blocks(AnnTeam *team)
+{
+	int64		more = pgBufferUsage.temp_blks_written - team->temp_counted;
+
+	team->temp_counted += more;
+	if (team->shared != NULL)
+		return pg_atomic_add_fetch_u64(&team->shared->temp_blocks, more);
+	team->temp_blocks += more;
+	return team->temp_blocks;
+}
+
 void
 ann_team_wait(AnnTeam *team)
 {
 	AnnTeamShared *shared = team->shared;
 
+	(void) count_temp_blocks(team);
 	team->taken = 0;
 	if (shared == NULL)
 		return;
@@ -499,6 +519,7 @@ ann_team_phase(AnnTeam *team, int phase)
 	instr_time	now;
 	instr_time	elapsed;
 	BlockNumber pages;
+	uint64		temp;
 
 	if (!ann_team_leads(team) || team->other != NULL || phase == team->phase)
 		return;
@@ -506,15 +527,19 @@ ann_team_phase(AnnTeam *team, int phase)
 	elapsed = now;
 	INSTR_TIME_SUBTRACT(elapsed, team->begun);
 	pages = RelationGetNumberOfBlocks(team->index);
+	temp = count_temp_blocks(team);
 	if (team->phase != 0)
 		ereport(DEBUG1,
-				(errmsg_internal("index \"%s\": %s took %.3f s, and wrote %u pages",
+				(errmsg_internal("index \"%s\": %s took %.3f s, and wrote " UINT64_FORMAT
+								 " kB, and " UINT64_FORMAT " kB of temporary files",
 								 RelationGetRelationName(team->index),
 								 ann_phase_name(team->phase), INSTR_TIME_GET_DOUBLE(elapsed),
-								 pages - team->pages)));
+								 (uint64) (pages - team->pages) * (BLCKSZ / 1024),
+								 (temp - team->temp_before) * (BLCKSZ / 1024))));
 	team->phase = phase;
 	team->begun = now;
 	team->pages = pages;
+	team->temp_before = temp;
 	if (phase != 0)
 		pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
 }

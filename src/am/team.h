@@ -50,14 +50,17 @@ typedef struct AnnTeam
 	uint64		told;
 	uint64		taken;			/* in the present step */
 	uint64		done;
+	uint64		temp_blocks;
 
 	/* Changing with each step */
 	uint32		step;
+	int64		temp_counted;	/* blocks of temporary files that the team knows of */
 
 	/* Changing with each phase */
 	int			phase;
 	instr_time	begun;
 	BlockNumber pages;			/* that the index had then */
+	uint64		temp_before;	/* blocks of temporary files that had been written */
 
 	/* Memory that all members see, once there is some */
 	dsm_segment *segment;

@@ -86,7 +86,7 @@ $node->append_conf('postgresql.conf', "wal_consistency_checking = ''");
 $node->start;
 $node->safe_psql('postgres', q{
 	INSERT INTO f16 (vec) SELECT vector(0) FROM generate_series(1, 6000);
-	INSERT INTO hnsw_f16 (vec) SELECT vector(5) FROM generate_series(1, 2000);
+	INSERT INTO hnsw_f16 (vec) SELECT vector(0) FROM generate_series(1, 2000);
 });
 $node->backup('archived');
 $node->safe_psql('postgres', "DELETE FROM $_ WHERE mod(hashint4(id), 3) <> 0") foreach qw(f16 hnsw_f16);

@@ -7,7 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my $seed = $ENV{ANN_SEED} // 10;
 my $moments = $ENV{ANN_MOMENTS} // 25;
@@ -29,10 +29,27 @@ $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION ann;
 	SELECT setseed(0.6);
-	CREATE TABLE points AS SELECT id, (SELECT array_agg(random())::real[] FROM generate_series(1, 32) WHERE id > 0) AS vec FROM generate_series(1, 20000) id;
+	CREATE TABLE points (id int, vec real[]) WITH (fillfactor = 20);
+	INSERT INTO points SELECT id, (SELECT array_agg(random())::real[] FROM generate_series(1, 32) WHERE id > 0) AS vec FROM generate_series(1, 20000) id;
 	INSERT INTO points SELECT 20000 + i, NULL FROM generate_series(1, 100) i;
 	ALTER TABLE points SET (parallel_workers = 2);
 	VACUUM ANALYZE points;
+	-- the pid of the leader, or of a worker, of a build when it is in a phase; none if
+	-- the phase is over too soon
+	CREATE FUNCTION wait_for_phase(wanted text, whom text) RETURNS integer LANGUAGE plpgsql AS $$
+	DECLARE
+		result integer;
+	BEGIN
+		FOR i IN 1..100000 LOOP
+			PERFORM pg_stat_clear_snapshot();
+			SELECT CASE whom WHEN 'leader' THEN p.pid ELSE a.pid END INTO result
+			FROM pg_stat_progress_create_index p JOIN pg_stat_activity a ON a.leader_pid = p.pid
+			WHERE p.phase ~ wanted LIMIT 1;
+			EXIT WHEN result IS NOT NULL OR (i > 2000 AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index));
+			PERFORM pg_sleep(0.0005);
+		END LOOP;
+		RETURN result;
+	END $$;
 	-- how many of the ten nearest of some rows are found
 	CREATE FUNCTION hits(OUT hits bigint) LANGUAGE plpgsql AS $$
 	DECLARE
@@ -70,11 +87,11 @@ sub leftovers
 # Build, and return how long it took and the log's new lines.
 sub build
 {
-	my ($method, $settings) = @_;
+	my ($method, $settings, $with) = @_;
 	my $offset = -s $node->logfile;
 	my $start = time;
 
-	$node->safe_psql('postgres', "$settings; CREATE INDEX built ON points USING $method (vec)");
+	$node->safe_psql('postgres', "$settings; CREATE INDEX built ON points USING $method (vec) " . ($with // ''));
 	return (time - $start, slurp_file($node->logfile, $offset));
 }
 
@@ -102,7 +119,20 @@ foreach my $method ('annoy', 'ann_hnsw')
 	is(leftovers(\@before), '', "$method: nothing but the index is left of the build");
 }
 
-# cancelled at some moment
+# several chunks, of which each process takes one after the other
+foreach my $method ('annoy', 'ann_hnsw')
+{
+	my (undef, $log) = build($method, 'SELECT 1', 'WITH (chunk_blocks = 1024)');
+
+	like($log, qr/index "built" is built by [23] processes/, "$method: chunks by several processes");
+	is($node->safe_psql('postgres', q{SELECT chunks FROM ann_index_info('built')}), 3, "$method: three of them");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM ann_check('built', true)}), 0, "$method: the index of chunks is sound");
+	cmp_ok($node->safe_psql('postgres', 'SELECT hits() FROM points LIMIT 1'), '>=', $hits{$method} - 8, "$method: and as good as that of one");
+	$node->safe_psql('postgres', 'DROP INDEX built');
+	is(leftovers(\@before), '', "$method: nothing but the index is left of its build");
+}
+
+# cancelled at some moment; every other one is of chunks
 foreach my $method ('annoy', 'ann_hnsw')
 {
 	my ($cancelled, $late, $left) = (0, '', '');
@@ -110,8 +140,9 @@ foreach my $method ('annoy', 'ann_hnsw')
 	foreach my $i (1 .. $moments)
 	{
 		my $timeout = 1 + int(rand($seconds{$method} * 1000));
+		my $with = $i % 2 == 0 ? 'WITH (chunk_blocks = 1024)' : '';
 		my $start = time;
-		my ($rc, $out, $err) = $node->psql('postgres', "SET statement_timeout = '${timeout}ms'; CREATE INDEX built ON points USING $method (vec)");
+		my ($rc, $out, $err) = $node->psql('postgres', "SET statement_timeout = '${timeout}ms'; CREATE INDEX built ON points USING $method (vec) $with");
 		my $took = int((time - $start) * 1000);
 
 		$cancelled += $err =~ /canceling statement due to statement timeout/;
@@ -147,46 +178,45 @@ SKIP:
 	}
 }
 
-# Kill one of the processes at some moment.
+# Kill one of the processes while the build is in some phase.
 sub kill_one
 {
-	my ($method, $whom) = @_;
-	my ($out, $err) = ('', '');
-	my $build = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "CREATE INDEX built ON points USING $method (vec)" ], '<', \undef, '>', \$out, '2>', \$err);
-	my $pid = '';
+	my ($method, $memory, $phase, $whom) = @_;
+	my ($pid, $out, $err) = ('', '', '');
+	my $wait = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SELECT wait_for_phase('$phase', '$whom')" ], '<', \undef, '>', \$pid);
 
-	for (my $i = 0; $i < 1000 && $pid eq '' && $build->pumpable; $i++)
-	{
-		$pid = $node->safe_psql('postgres', $whom eq 'worker'
-			? q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'parallel worker' LIMIT 1}
-			: q{SELECT pid FROM pg_stat_progress_create_index});
-	}
-	usleep(rand($seconds{$method}) * 500_000);
-	my $killed = $pid ne '' && kill('KILL', $pid);
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^SELECT wait_for_phase'});
+	my $build = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'),
+		'-c', "SET maintenance_work_mem = '$memory'", '-c', "CREATE INDEX built ON points USING $method (vec)" ], '<', \undef, '>', \$out, '2>', \$err);
+
+	$wait->pump while $wait->pumpable && $pid !~ /\n/;
+	chomp($pid);
+	my $killed = $pid =~ /^\d+$/ && kill('KILL', $pid);
+	$wait->finish;
 	$build->finish;
 	return $killed && $err =~ /server closed the connection|terminating connection/;
 }
 
-foreach my $method ('annoy', 'ann_hnsw')
+foreach my $case ([ 'annoy', '64MB', 'scanning', 'building' ], [ 'annoy', '2MB', 'dividing', 'building' ],
+	[ 'ann_hnsw', '64MB', 'scanning', 'building', 'linking', 'writing' ], [ 'ann_hnsw', '8MB', 'dividing', 'building' ])
 {
-	foreach my $whom ('worker', 'leader')
-	{
-		my $killed = 0;
+	my ($method, $memory, @phases) = @$case;
 
-		for (my $try = 0; $try < 10 && $killed < 2; $try++)
+	foreach my $phase (@phases)
+	{
+		foreach my $whom ('worker', 'leader')
 		{
-			if (!kill_one($method, $whom))
+			my $killed = 0;
+
+			for (my $try = 0; $try < 20 && !$killed; $try++)
 			{
+				$killed = kill_one($method, $memory, $phase, $whom);
 				$node->poll_query_until('postgres', 'SELECT true');
 				$node->safe_psql('postgres', 'DROP INDEX IF EXISTS built');
-				next;
 			}
-			$killed++;
-			$node->poll_query_until('postgres', 'SELECT true');
+			ok($killed, "$method, $memory: a $whom is killed while $phase");
+			is(leftovers(\@before), '', "$method, $memory: nothing is left after recovery");
 		}
-		is($killed, 2, "$method: a $whom is killed");
-		$node->safe_psql('postgres', 'DROP INDEX IF EXISTS built');
-		is(leftovers(\@before), '', "$method: nothing is left after recovery");
 	}
 }
 
