@@ -42,8 +42,14 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Of the rows that memory has room for, so many per cent are the part's own. */
+/*
+ * Of the rows of a part with its border, so many per cent are its own, at least.  With
+ * more on the border a build takes longer; of few parts each has more of its rows'
+ * neighbours anyway.
+ */
 #define HOME_SHARE 60
+#define HOME_SHARE_OF_FEW 75
+#define FEW_PARTS 4
 
 /* No more parts: each has two files open, of 8 kB of memory. */
 #define MAX_PARTS 2048
@@ -179,6 +185,7 @@ typedef struct Spool
 	BufFile    *elements;		/* of these */
 	uint32		num_rows;
 	uint32		link_rows;		/* of a part with its border, at most */
+	uint32		home_share;		/* per cent of these that are its own, at least */
 	bool		together;		/* graphs are built by all members */
 
 	/* Known when all links have been chosen */
@@ -601,6 +608,15 @@ border_level(float other, float own)
 	return level < LEVELS ? (uint32) level : LEVELS;
 }
 
+/* How many rows there are to be on the border of a part, at most. */
+static uint32
+border_room(const Spool *s, const Part *part)
+{
+	uint64		share = (uint64) part->rows * (100 - s->home_share) / s->home_share;
+
+	return (uint32) Min(share, s->link_rows - part->rows);
+}
+
 /*
  * Offer a row to a part, on whose border it is.  Rows of higher levels than there
  * will be room for are refused.
@@ -610,7 +626,7 @@ offer_row(Spool *s, uint32 row, uint32 number, uint32 level)
 {
 	Part	   *part = &s->parts[number];
 	BorderFile *border = &s->borders[number];
-	uint32		room = s->link_rows - part->rows;
+	uint32		room = border_room(s, part);
 
 	if (level > part->top)
 		return;
@@ -743,6 +759,7 @@ write_parts(Spool *s)
 	BufFileWrite(file, &s->unit, sizeof(s->unit));
 	BufFileWrite(file, &s->num_rows, sizeof(s->num_rows));
 	BufFileWrite(file, &s->link_rows, sizeof(s->link_rows));
+	BufFileWrite(file, &s->home_share, sizeof(s->home_share));
 	BufFileWrite(file, &s->together, sizeof(s->together));
 	BufFileWrite(file, &s->num_parts, sizeof(s->num_parts));
 	BufFileWrite(file, s->parts, sizeof(Part) * (Size) s->num_parts);
@@ -757,6 +774,7 @@ read_parts(Spool *s)
 	BufFileReadExact(file, &s->unit, sizeof(s->unit));
 	BufFileReadExact(file, &s->num_rows, sizeof(s->num_rows));
 	BufFileReadExact(file, &s->link_rows, sizeof(s->link_rows));
+	BufFileReadExact(file, &s->home_share, sizeof(s->home_share));
 	BufFileReadExact(file, &s->together, sizeof(s->together));
 	BufFileReadExact(file, &s->num_parts, sizeof(s->num_parts));
 	s->parts = palloc_extended(sizeof(Part) * (Size) s->num_parts, MCXT_ALLOC_HUGE);
@@ -772,7 +790,7 @@ load_part(Spool *s, uint32 number)
 {
 	const Part *part = &s->parts[number];
 	AnnArena   *arena = s->arena;
-	uint32		spare = arena->max_rows - part->rows - part->below;
+	uint32		spare = border_room(s, part) - part->below;
 	BufFile    *border;
 
 	arena->count = 0;
@@ -1613,7 +1631,9 @@ decide_on_parts(Spool *s, uint64 rows)
 	Size		memory = s->team->memory * s->team->members;
 	Size		further = ann_carve_scratch_size(1000) / 1000 + 2 * sizeof(float);
 
-	s->part_rows = (uint32) ((uint64) s->link_rows * HOME_SHARE / 100);
+	s->home_share = rows * 100 <= (uint64) s->link_rows * FEW_PARTS * HOME_SHARE_OF_FEW
+		? HOME_SHARE_OF_FEW : HOME_SHARE;
+	s->part_rows = (uint32) ((uint64) s->link_rows * s->home_share / 100);
 	s->arena = ann_arena_make(s->info, ANN_ARENA_WHOLE, memory, further);
 	s->part_rows = Max(Min(s->part_rows, s->arena->max_rows), (uint32) (rows / MAX_PARTS) + 1);
 	s->arena->max_rows = Max(s->arena->max_rows, s->part_rows);

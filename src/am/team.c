@@ -383,6 +383,19 @@ ann_team_begin(Relation heap, Relation index, bool concurrent, int workers,
 	return team;
 }
 
+/* Count what we have written to temporary files since we did so last; returns all. */
+static uint64
+count_temp_blocks(AnnTeam *team)
+{
+	int64		more = pgBufferUsage.temp_blks_written - team->temp_counted;
+
+	team->temp_counted += more;
+	if (team->shared != NULL)
+		return pg_atomic_add_fetch_u64(&team->shared->temp_blocks, more);
+	team->temp_blocks += more;
+	return team->temp_blocks;
+}
+
 void
 ann_team_end(AnnTeam *team)
 {
@@ -394,11 +407,13 @@ ann_team_end(AnnTeam *team)
 		close_own_files(team);
 		return;
 	}
+	(void) count_temp_blocks(team);
 	WaitForParallelWorkersToFinish(team->context);
 	wal = shm_toc_lookup(team->context->toc, KEY_WAL_USAGE, false);
 	buffers = shm_toc_lookup(team->context->toc, KEY_BUFFER_USAGE, false);
 	for (int i = 0; i < team->context->nworkers_launched; i++)
 		InstrAccumParallelQuery(&buffers[i], &wal[i]);
+	team->temp_counted = pgBufferUsage.temp_blks_written;
 	forget(team);
 }
 
@@ -452,19 +467,6 @@ ann_build_worker(dsm_segment *segment, shm_toc *toc)
 }
 
 /* ---- Steps -------------------------------------------------------------- */
-
-/* Count what we have written to temporary files since we did so last; returns all. */
-static uint64
-count_temp_blocks(AnnTeam *team)
-{
-	int64		more = pgBufferUsage.temp_blks_written - team->temp_counted;
-
-	team->temp_counted += more;
-	if (team->shared != NULL)
-		return pg_atomic_add_fetch_u64(&team->shared->temp_blocks, more);
-	team->temp_blocks += more;
-	return team->temp_blocks;
-}
 
 void
 ann_team_wait(AnnTeam *team)
