@@ -29,7 +29,7 @@
 #include "utils/memutils.h"
 
 /* Rows of the sample for each part that rows are divided into. */
-#define SAMPLE_PER_PART 256
+#define SAMPLE_PER_PART 1024
 
 /* Files that are open at a time. */
 #define MAX_PARTS 256
@@ -376,7 +376,7 @@ divide_part(Grower *g, const Part *part)
 
 	g->arena->count = 0;
 	ann_arena_load_sample(g->arena, part->file, part->rows, sample,
-						  g->info->meta.seed + part->rows);
+						  g->info->meta.seed + g->number + part->rows);
 	finish_loading(g, part);
 	ann_arena_number(g->arena);
 	return grow_parent(g, g->arena->order, g->arena->count, parts);
