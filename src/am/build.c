@@ -1041,6 +1041,7 @@ make_chunk(Build *b, AnnBulk *bulk, AnnTidWriter *tids, AnnChunk *chunk)
 	chunk->leaf_capacity = ann_leaf_capacity(ann_rows_in_tree(b->info, rows));
 	chunk->roots = (ann_is_graph(b->info) ? ann_link_chunk : ann_grow_chunk)
 		(b->index, b->info, bulk, tids, b->number, &source, chunk->leaf_capacity, &elements);
+	b->arena = source.arena;
 	chunk->max_norm = b->info->max_norm;
 	chunk->rows = elements;
 }

@@ -51,8 +51,8 @@
 #define HOME_SHARE_OF_FEW 75
 #define FEW_PARTS 4
 
-/* No more parts: each has two files open, of 8 kB of memory. */
-#define MAX_PARTS 2048
+/* About so many parts at most: each has up to three files open, of 8 kB of memory. */
+#define MAX_PARTS 1024
 
 /* Leaders of a part, and fewer where there are many parts. */
 #define LEADERS_PER_PART 8
@@ -526,7 +526,7 @@ divide(Spool *s, const RowFile *from)
 	{
 		if (files[i].rows <= s->part_rows)
 			continue;
-		if (files[i].rows > all / 100 * MAX_SHARE)
+		if (files[i].rows * 100 > all * MAX_SHARE)
 			cut_rows(s, &files[i], first + i);
 		else
 			divide(s, &files[i]);
@@ -1346,6 +1346,20 @@ read_places(Spool *s, uint32 part, BlockNumber first)
 }
 
 /*
+ * In how many slices of its rows the links of a part are gathered, of so many bytes from
+ * elsewhere.  Those of one slice may be more than its share: rows on borders are near one
+ * another.
+ */
+static uint32
+count_slices(const LinkPool *g, const Part *part, uint64 bytes)
+{
+	Size		beside = (sizeof(Size) + sizeof(AnnElementRef)) * (Size) part->rows;
+	Size		room = Max(g->pool_size > beside ? g->pool_size - beside : 0, MIN_POOL / 8);
+
+	return bytes <= room ? 1 : (uint32) Min(2 * bytes / room + 1, part->rows);
+}
+
+/*
  * Choose the links of a part's rows, as many at a time as there is room for, and place
  * the records.
  */
@@ -1359,7 +1373,7 @@ gather_part(Spool *s, LinkPool *g, uint32 number)
 
 	for (int i = 0; i < s->team->members; i++)
 		bytes += sizes_of(s, g, number, i)->other;
-	slice = part->rows / (uint32) (bytes / g->pool_size + 1) + 1;
+	slice = part->rows / count_slices(g, part, bytes) + 1;
 	g->chosen = ann_team_create_file(s->team, CHOSEN_FILE, number);
 	g->first = palloc_extended(sizeof(Size) * (Size) slice, MCXT_ALLOC_HUGE);
 	ann_record_places_init(&g->places, s->info, 0);
@@ -1596,6 +1610,13 @@ init_spool(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnTeam *team)
 	s->link_size = sizeof(SpoolLink) + info->link_bytes;
 }
 
+/* The rows of a part of so many, where only the number of files counts. */
+static uint32
+least_part_rows(uint64 rows)
+{
+	return (uint32) (rows / MAX_PARTS) + 1;
+}
+
 /*
  * How many rows a part of 'rows' may have with its border, in so much memory.  Rather
  * more memory than there should be than more files.
@@ -1604,7 +1625,7 @@ static uint32
 count_link_rows(const Spool *s, uint64 rows, Size memory)
 {
 	uint64		fits = memory / link_row_memory(s->info);
-	uint64		least = rows / MAX_PARTS * 100 / HOME_SHARE + MIN_LINK_ROWS;
+	uint64		least = (uint64) least_part_rows(rows) * 100 / HOME_SHARE + MIN_LINK_ROWS;
 
 	return (uint32) Min(Max(fits, least), ANN_LEAF - 1);
 }
@@ -1618,34 +1639,63 @@ decide_on_memory(Spool *s, uint64 rows)
 {
 	s->link_rows = count_link_rows(s, rows, s->team->memory * s->team->members);
 	s->together = !ann_team_is_alone(s->team) &&
-		ann_team_make_memory(s->team, together_size(s->info, s->link_rows));
+		ann_team_make_memory(s->team,
+							 Max(together_size(s->info, s->link_rows),
+								 ann_arena_shared_size(s->info, ANN_ARENA_WHOLE, least_part_rows(rows))));
 	if (!s->together)
 		s->link_rows = count_link_rows(s, rows, s->team->memory);
 }
 
-/* How large parts of so many rows are, and what they are divided in. */
+/*
+ * What rows are divided in: of the memory that will be that of their graphs, or of what
+ * others do not use meanwhile.
+ */
+static AnnArena *
+make_dividing_arena(Spool *s, uint64 rows)
+{
+	Size		further = ann_carve_scratch_size(1000) / 1000 + 2 * sizeof(float);
+	Size		per_row = ann_arena_row_memory(s->info, ANN_ARENA_WHOLE) + further;
+	uint32		fits = (uint32) Min(together_size(s->info, s->link_rows) / per_row, ANN_LEAF - 1);
+	AnnArena   *arena;
+
+	if (s->together)
+		arena = ann_arena_share(s->info, ANN_ARENA_WHOLE, s->team, Max(fits, least_part_rows(rows)));
+	else
+	{
+		arena = ann_arena_make(s->info, ANN_ARENA_WHOLE, s->team->memory * s->team->members, further);
+		arena->max_rows = Max(arena->max_rows, least_part_rows(rows));
+	}
+	arena->count = 0;
+	return arena;
+}
+
+/* How large parts of so many rows are. */
 static void
 decide_on_parts(Spool *s, uint64 rows)
 {
-	/* others do nothing meanwhile */
-	Size		memory = s->team->memory * s->team->members;
-	Size		further = ann_carve_scratch_size(1000) / 1000 + 2 * sizeof(float);
-
 	s->home_share = rows * 100 <= (uint64) s->link_rows * FEW_PARTS * HOME_SHARE_OF_FEW
 		? HOME_SHARE_OF_FEW : HOME_SHARE;
 	s->part_rows = (uint32) ((uint64) s->link_rows * s->home_share / 100);
-	s->arena = ann_arena_make(s->info, ANN_ARENA_WHOLE, memory, further);
-	s->part_rows = Max(Min(s->part_rows, s->arena->max_rows), (uint32) (rows / MAX_PARTS) + 1);
-	s->arena->max_rows = Max(s->arena->max_rows, s->part_rows);
+	s->part_rows = Max(Min(s->part_rows, s->arena->max_rows), least_part_rows(rows));
 	s->leaders_per_part = rows / s->part_rows > MANY_PARTS
 		? FEW_LEADERS_PER_PART : LEADERS_PER_PART;
 }
 
-/* The leader divides so many rows, whose files are closed. */
+/*
+ * The leader divides so many rows, whose files are closed.  He forgets everything but
+ * what he writes to files of the team.
+ */
 static void
 divide_rows(Spool *s, const RowFile *all, uint64 rows)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann divide",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	char	   *mark;
+
 	decide_on_memory(s, rows);
+	mark = ann_team_mark(s->team);
+	s->arena = make_dividing_arena(s, rows);
 	decide_on_parts(s, rows);
 	s->leader_room = MAX_SPOOL_LEADERS;
 	s->leaders.row = palloc(sizeof(int8 *) * s->leader_room);
@@ -1660,10 +1710,14 @@ divide_rows(Spool *s, const RowFile *all, uint64 rows)
 	divide(s, all);
 	ann_tids_flush(s->tids);
 	ann_arena_free(s->arena);
+	ann_team_go_back(s->team, mark);
 	find_borders(s);
 	ann_team_close_file(s->team, s->rows);
 	ann_team_close_file(s->team, s->elements);
 	write_parts(s);
+	ann_team_report_from(s->team, 0);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 /* The leader has read the files of all members. */
@@ -1713,6 +1767,11 @@ divide_together(Spool *s, const AnnIndex *info, AnnTidWriter *tids, AnnRowSource
 	ann_team_wait(team);
 	for (int i = 0; i < team->members; i++)
 		rows += ann_team_told(team, i);
+	if (rows >= PG_UINT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a graph of more than %u rows cannot be built", PG_UINT32_MAX - 1),
+				 errhint("Let the option \"chunk_blocks\" divide the index.")));
 	init_spool(s, info, tids, team);
 	if (ann_team_leads(team))
 	{

@@ -145,7 +145,8 @@ typedef struct ChunkNote
 	bool		pending;		/* to be walked over */
 	uint64		elements;		/* that are alive */
 	uint64		num_dead;
-	BlockNumber room;			/* a page with elements that were released; 0: none */
+	BlockNumber room_page;		/* that of elements with the most room, so far ... */
+	Size		room;			/* ... so much of it; 0: none */
 } ChunkNote;
 
 typedef struct Cleanup
@@ -671,13 +672,18 @@ release_elements(Cleanup *c)
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < c->blocks; block++)
 	{
 		const PageNote *note = &c->pages[block];
+		Size		room;
 
 		if (note->num_slots == 0 || !note->has_elements || !is_pending(c, note->chunk))
 			continue;
 		ann_vacuum_delay_point();
-		ann_element_page_release(c->at.index, c->at.info, block, c->strategy,
-								 c->slots + note->first_slot, note->num_slots);
-		c->chunks[note->chunk].room = block;
+		room = ann_element_page_release(c->at.index, c->at.info, block, c->strategy,
+										c->slots + note->first_slot, note->num_slots);
+		if (room > c->chunks[note->chunk].room)
+		{
+			c->chunks[note->chunk].room_page = block;
+			c->chunks[note->chunk].room = room;
+		}
 	}
 }
 
@@ -715,8 +721,8 @@ refresh_chunk(Cleanup *c, uint32 number)
 
 	if (!ann_is_epoch(chunk, c->at.info))
 		ann_chunk_empty(chunk, c->at.info->meta.epoch);
-	if (c->num_chunks > 1 && c->chunks[number].room != 0)
-		chunk->element_page = c->chunks[number].room;
+	if (c->num_chunks > 1 && c->chunks[number].room > 0)
+		chunk->element_page = c->chunks[number].room_page;
 	chunk->rows = elements;
 	chunk->dead = c->chunks[number].pending ? 0 : c->chunks[number].num_dead;
 	if (chunk->roots != InvalidBlockNumber)

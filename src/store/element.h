@@ -147,9 +147,10 @@ extern int	ann_element_page_dead(Relation index, const AnnIndex *info,
  * Let n slots, of those that ann_element_page_dead has told, be used again; the
  * caller knows that nothing refers to them any more.  A page that has only free
  * ones becomes a free page, and so do those of a long element's rest.  The free
- * space map is told by ann_room_note.  Vacuum only.
+ * space map is told by ann_room_note.  Returns the room that the page has then, 0 if it
+ * is free, or nothing was to be done.  Vacuum only.
  */
-extern void ann_element_page_release(Relation index, const AnnIndex *info,
+extern Size ann_element_page_release(Relation index, const AnnIndex *info,
 									 BlockNumber block, BufferAccessStrategy strategy,
 									 const uint16 *slots, int n);
 

@@ -376,15 +376,16 @@ is_sound(const AnnIndex *info, Page page)
 		(!ann_is_graph(info) || ann_records_damaged(info, page) < 0);
 }
 
-/* A page, locked exclusively, if it is one with room. */
+/* A page, locked exclusively, if it is one with room, and sound. */
 static bool
 try_room(Relation index, const AnnIndex *info, uint32 chunk, Size size, BlockNumber block,
 		 Buffer *buffer)
 {
 	if (block == InvalidBlockNumber ||
-		!lock_whole_page(index, info, block, BUFFER_LOCK_EXCLUSIVE, NULL, buffer))
+		!lock_page(index, info, block, BUFFER_LOCK_EXCLUSIVE, NULL, buffer))
 		return false;
-	if (has_room(info, BufferGetPage(*buffer), chunk, size))
+	if (is_sound(info, BufferGetPage(*buffer)) &&
+		has_room(info, BufferGetPage(*buffer), chunk, size))
 		return true;
 	UnlockReleaseBuffer(*buffer);
 	return false;
@@ -982,7 +983,7 @@ all_free(const AnnIndex *info, Page page)
 	return true;
 }
 
-void
+Size
 ann_element_page_release(Relation index, const AnnIndex *info, BlockNumber block,
 						 BufferAccessStrategy strategy, const uint16 *slots, int n)
 {
@@ -995,13 +996,13 @@ ann_element_page_release(Relation index, const AnnIndex *info, BlockNumber block
 	Page		page;
 
 	if (!lock_whole_page(index, info, block, BUFFER_LOCK_EXCLUSIVE, strategy, &buffer))
-		return;
+		return 0;
 	ann_edit_begin(&edit, index);
 	page = ann_edit_add(&edit, buffer);
 	if (free_slots(info, page, slots, n) == 0)
 	{
 		ann_edit_abort(&edit);
-		return;
+		return 0;
 	}
 	is_free = all_free(info, page);
 	room = mapped_room(info, page, 0);
@@ -1011,6 +1012,7 @@ ann_element_page_release(Relation index, const AnnIndex *info, BlockNumber block
 	ann_room_note(index, block, is_free ? ANN_PAGE_FREE : ANN_PAGE_ELEMENT, room);
 	if (is_free)
 		free_rest(index, rest, rest_pages);
+	return is_free ? 0 : room;
 }
 
 

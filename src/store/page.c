@@ -628,7 +628,9 @@ ann_room_offer(Relation index, AnnPageKind kind, uint32 chunk, Size bytes)
 		{
 			UnlockReleaseBuffer(buffer);
 			buffer = InvalidBuffer;
-			others++;
+
+			/* of elements, the directory knows another page */
+			others += kind == ANN_PAGE_ELEMENT;
 		}
 	}
 	put_back(index, &aside);
