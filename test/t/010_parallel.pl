@@ -7,7 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(time usleep);
 
 my $seed = $ENV{ANN_SEED} // 10;
 my $moments = $ENV{ANN_MOMENTS} // 25;
@@ -191,6 +191,10 @@ sub kill_one
 
 	$wait->pump while $wait->pumpable && $pid !~ /\n/;
 	chomp($pid);
+
+	# PostgreSQL does not know a segment of shared memory before it has its size, which
+	# takes a moment when rows begin to be divided: what is killed in it, leaves it
+	usleep(20_000) if $phase eq 'dividing';
 	my $killed = $pid =~ /^\d+$/ && kill('KILL', $pid);
 	$wait->finish;
 	$build->finish;
