@@ -20,7 +20,6 @@
 #include "am/options.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
-#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"

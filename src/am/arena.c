@@ -28,8 +28,9 @@ element_size(const AnnIndex *info, AnnArenaKind kind)
 	return kind == ANN_ARENA_WHOLE ? info->element_size : 0;
 }
 
-Size
-ann_arena_row_bytes(const AnnIndex *info, AnnArenaKind kind)
+/* Bytes of a row in a file. */
+static Size
+file_row_bytes(const AnnIndex *info, AnnArenaKind kind)
 {
 	return element_size(info, kind) + info->row_dim + 2 * sizeof(float) + sizeof(AnnElementRef);
 }
@@ -41,7 +42,7 @@ ann_arena_row_bytes(const AnnIndex *info, AnnArenaKind kind)
 Size
 ann_arena_row_memory(const AnnIndex *info, AnnArenaKind kind)
 {
-	return ann_arena_row_bytes(info, kind) + 4 * sizeof(uint32) + 16;
+	return file_row_bytes(info, kind) + 4 * sizeof(uint32) + 16;
 }
 
 /* Enlarge an array of the arena; the allocator moves large ones without copying. */
@@ -407,14 +408,14 @@ seek_item(BufFile *file, Size size, uint64 number)
 void
 ann_arena_seek(const AnnArena *arena, BufFile *file, uint64 row)
 {
-	seek_item(file, arena->element_size + ann_arena_row_bytes(arena->info, ANN_ARENA_BARE), row);
+	seek_item(file, arena->element_size + file_row_bytes(arena->info, ANN_ARENA_BARE), row);
 }
 
 void
 ann_arena_seek_apart(const AnnArena *arena, BufFile *elements, BufFile *file, uint64 row)
 {
 	seek_item(elements, arena->info->element_size, row);
-	seek_item(file, ann_arena_row_bytes(arena->info, ANN_ARENA_BARE), row);
+	seek_item(file, file_row_bytes(arena->info, ANN_ARENA_BARE), row);
 }
 
 void

@@ -146,8 +146,7 @@ extern void ann_arena_rotated(const AnnArena *arena, uint32 row, float *rotated)
 extern void ann_arena_load_sample(AnnArena *arena, BufFile *file, uint64 rows,
 								  uint32 wanted, uint64 seed);
 
-/* Bytes of a row in a file, and in memory. */
-extern Size ann_arena_row_bytes(const AnnIndex *info, AnnArenaKind kind);
+/* Bytes of a row in memory. */
 extern Size ann_arena_row_memory(const AnnIndex *info, AnnArenaKind kind);
 
 #endif							/* ANN_ARENA_H */

@@ -1032,10 +1032,10 @@ ann_chunk_need(Relation index, uint32 chunk)
 
 /* The entries of all chunks, as one who knows this of the index sees them. */
 static AnnChunk *
-read_directory(Relation index, const AnnMeta *meta, uint32 *n)
+read_directory(Relation index, const AnnIndex *info, uint32 *n)
 {
 	BlockNumber block = ANN_DIRECTORY_BLOCK;
-	uint32		most = ann_chunk_of(meta, MaxBlockNumber) + 1;
+	uint32		most = ann_chunk_of(&info->meta, MaxBlockNumber) + 1;
 	AnnChunk   *result = NULL;
 
 	for (*n = 0; block != InvalidBlockNumber;)
@@ -1056,8 +1056,8 @@ read_directory(Relation index, const AnnMeta *meta, uint32 *n)
 	}
 	for (uint32 i = 0; i < *n; i++)
 	{
-		if ((result[i].epoch & ~ANN_EPOCH_CHANGING) != meta->epoch)
-			ann_chunk_empty(&result[i], meta->epoch);
+		if (!ann_is_epoch(&result[i], info))
+			ann_chunk_empty(&result[i], info->meta.epoch);
 	}
 	return result;
 }
@@ -1068,6 +1068,6 @@ ann_index_chunks(Relation index, AnnChunk **chunks, uint32 *n)
 	AnnChunk	first;
 	const AnnIndex *info = ann_index_chunk(index, 0, &first);
 
-	*chunks = read_directory(index, &info->meta, n);
+	*chunks = read_directory(index, info, n);
 	return info;
 }
