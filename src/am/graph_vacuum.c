@@ -16,8 +16,13 @@
  * in their tree until that is done, so that a search, or a server that ends before,
  * has what leads to the living.
  *
+ * Where there are few entries, a cluster of rows may have but one: a neighbour becomes
+ * an entry in place of one that has died.  Links lead to the cluster still, but from so
+ * far away that no search would go there.
+ *
  * VACUUM must not ask the table for vectors.  In an index without them a neighbour
- * inherits the place, and the code, of a dead entry that led to what nothing else does.
+ * inherits the place, and the code, of a dead entry, also if there are many and nothing
+ * else leads to it.
  *
  * Each node is changed by one edit; scans and inserts go on meanwhile.
  */
@@ -40,6 +45,9 @@
 
 /* Candidates of a node that are read, for each m. */
 #define READ_PER_M 2
+
+/* Entries are few if a search looks at the codes of all of them. */
+#define FEW_ENTRIES 64
 
 /* A neighbour of a dead neighbour. */
 typedef struct Candidate
@@ -73,7 +81,8 @@ struct AnnGraphVacuum
 	RefQueue	queue;
 	uint8	   *reached;		/* a bit for each slot of each block */
 
-	/* Where the index has no vectors */
+	/* Entries: those that live while they are few, and those that have died */
+	RefQueue	entries;
 	RefQueue	dead_entries;
 	AnnElementRef *heirs;		/* of these, or invalid */
 	bool	   *placed;			/* have they been asked for? */
@@ -183,6 +192,7 @@ ann_graph_vacuum_begin(AnnReshape *at, BlockNumber blocks, const BlockNumber *ou
 																info->link_dim) + 64));
 	v->scratch = palloc(ann_record_scratch(info));
 	init_queue(&v->queue);
+	init_queue(&v->entries);
 	init_queue(&v->dead_entries);
 	init_queue(&v->found);
 	return v;
@@ -479,19 +489,28 @@ is_reached(const AnnGraphVacuum *v, AnnElementRef ref)
 	return !find_bit(v, ref, &byte, &mask) || (v->reached[byte] & mask) != 0;
 }
 
-void
-ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref)
+/* Something leads to a node. */
+static void
+note_reached(AnnGraphVacuum *v, AnnElementRef ref)
 {
 	Size		byte;
 	uint8		mask;
 
-	if (!find_bit(vacuum, ref, &byte, &mask) || (vacuum->reached[byte] & mask) != 0)
+	if (!find_bit(v, ref, &byte, &mask) || (v->reached[byte] & mask) != 0)
 		return;
-	vacuum->reached[byte] |= mask;
+	v->reached[byte] |= mask;
 
 	/* an insert that had seen it alive leads to it; it will be gone */
-	if (!vacuum->dead(ref, vacuum->state))
-		push_ref(&vacuum->queue, ref);
+	if (!v->dead(ref, v->state))
+		push_ref(&v->queue, ref);
+}
+
+void
+ann_graph_vacuum_entry(AnnGraphVacuum *vacuum, AnnElementRef ref)
+{
+	note_reached(vacuum, ref);
+	if (vacuum->entries.count < FEW_ENTRIES)
+		push_ref(&vacuum->entries, ref);
 }
 
 /* AnnRecordVisitor: what a node leads to. */
@@ -500,7 +519,7 @@ note_neighbours(AnnElementRef ref, const AnnElement *record, const AnnLinks *lin
 				void *state)
 {
 	for (int i = 0; i < links->count; i++)
-		ann_graph_vacuum_entry(state, links->element[i]);
+		note_reached(state, links->element[i]);
 }
 
 /* Go wherever links lead from the nodes of the queue. */
@@ -575,7 +594,7 @@ reach_node(AnnGraphVacuum *v, AnnElementRef ref)
 {
 	if (ann_node_vector(v->reader, ref, NULL, v->links) && !link_from_neighbour(v, ref))
 		make_entry(v, ref);
-	ann_graph_vacuum_entry(v, ref);
+	note_reached(v, ref);
 	walk(v);
 }
 
@@ -584,8 +603,7 @@ reach_node(AnnGraphVacuum *v, AnnElementRef ref)
 void
 ann_graph_vacuum_dead_entry(AnnGraphVacuum *vacuum, AnnElementRef ref)
 {
-	if (vacuum->at->info->meta.scalar == ANN_SCALAR_NONE)
-		push_ref(&vacuum->dead_entries, ref);
+	push_ref(&vacuum->dead_entries, ref);
 }
 
 static int
@@ -594,20 +612,36 @@ compare_refs(const void *a, const void *b)
 	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
 }
 
-/* The first living neighbour of a dead entry that nothing leads to; or invalid. */
+static bool
+is_entry(const AnnGraphVacuum *v, AnnElementRef ref)
+{
+	for (uint32 i = 0; i < v->entries.count; i++)
+	{
+		if (ann_same_tid(&v->entries.refs[i], &ref))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The living neighbour that is an entry in place of a dead one; or invalid.  If entries
+ * are few, it is the first one; else, without vectors, the first that nothing leads to.
+ */
 static AnnElementRef
 find_heir(AnnGraphVacuum *v, AnnElementRef dead)
 {
+	bool		few = v->entries.count < FEW_ENTRIES;
 	AnnElementRef none;
 
 	ItemPointerSetInvalid(&none);
-	if (!ann_node_vector(v->reader, dead, NULL, v->links))
+	if ((!few && v->at->info->meta.scalar != ANN_SCALAR_NONE) ||
+		!ann_node_vector(v->reader, dead, NULL, v->links))
 		return none;
 	for (int i = 0; i < v->links->count; i++)
 	{
 		AnnElementRef ref = v->links->element[i];
 
-		if (!v->dead(ref, v->state) && !is_reached(v, ref) &&
+		if (!v->dead(ref, v->state) && (few ? !is_entry(v, ref) : !is_reached(v, ref)) &&
 			ann_node_vector(v->reader, ref, NULL, v->other_links))
 			return ref;
 	}
@@ -644,8 +678,9 @@ ann_graph_vacuum_heir(AnnGraphVacuum *vacuum, AnnElementRef dead)
 										 sizeof(AnnElementRef), compare_refs);
 	AnnElementRef result;
 
+	/* with its vector, it becomes an entry at its own place (ann_graph_vacuum_orphans) */
 	ItemPointerSetInvalid(&result);
-	if (found != NULL)
+	if (found != NULL && vacuum->at->info->meta.scalar == ANN_SCALAR_NONE)
 	{
 		result = vacuum->heirs[found - entries->refs];
 		vacuum->placed[found - entries->refs] = true;

@@ -59,8 +59,9 @@ extern void ann_graph_vacuum_reach(AnnGraphVacuum *vacuum);
 extern AnnElementRef ann_graph_vacuum_heir(AnnGraphVacuum *vacuum, AnnElementRef dead);
 
 /*
- * When that has been asked for all dead entries of the tree: let heirs of others, which
- * an insert that divided their leaf has left out, become entries.
+ * When that has been asked for all dead entries of the tree: let other heirs become
+ * entries, which have a vector, or whose place an insert that divided the leaf has left
+ * out.
  */
 extern void ann_graph_vacuum_orphans(AnnGraphVacuum *vacuum);
 
