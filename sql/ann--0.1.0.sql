@@ -174,6 +174,11 @@ CREATE FUNCTION ann_chunks(index regclass,
 	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
 COMMENT ON FUNCTION ann_chunks(regclass) IS 'the sub-indexes that an index consists of';
 
+CREATE FUNCTION ann_calibration(index regclass,
+	OUT row_limit integer, OUT setting bigint, OUT recall double precision)
+	RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION ann_calibration(regclass) IS 'the recall that settings have been found to reach';
+
 CREATE FUNCTION ann_check(index regclass, heap boolean DEFAULT false)
 	RETURNS TABLE (block bigint, "offset" integer, code text, problem text)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT;

@@ -16,6 +16,9 @@
  * gives them, whoever has read them.  If it does not fit maintenance_work_mem, or the
  * machine's shared memory, they go on with the files.
  *
+ * Some rows are held out, and inserted in the end, when the index has been asked for them
+ * to find out which settings reach which recall (calibrate.h).
+ *
  * An index of several chunks is several such builds by one process, of a range of the
  * table's blocks each, with the same centre.  Here, too, the first vectors are looked at
  * before; the members of a team take one chunk after the other.
@@ -29,10 +32,12 @@
 #include "algo/forest.h"
 #include "am/arena.h"
 #include "am/build.h"
+#include "am/calibrate.h"
 #include "am/graph_build.h"
 #include "am/graph_make.h"
 #include "am/graph_vacuum.h"
 #include "am/grow.h"
+#include "am/held_out.h"
 #include "am/leaf_search.h"
 #include "am/method.h"
 #include "am/opclass.h"
@@ -95,6 +100,10 @@ typedef struct Found
 	double		max_norm2;
 	bool		has_broken_chain;
 } Found;
+
+/* A member's files of the rows that he has held out, and of what is near to all these. */
+#define HELD_FILE "held.%d"
+#define NEAREST_FILE "nearest.%d"
 
 /* How a team goes on when the table has been read. */
 typedef enum Course
@@ -178,6 +187,8 @@ typedef struct Build
 
 	/* Changing with each row */
 	MemoryContext row_context;
+	AnnHeldOut *held;			/* rows that are inserted in the end */
+	AnnCalibrator *calibrator;	/* NULL: it is made in the end, if at all */
 	BufFile    *spool;			/* all rows, once the arena was full; a member's, if
 								 * there are others */
 	TidSpool	tids;			/* of a member's rows */
@@ -269,6 +280,8 @@ forget_vectors(Build *b)
 		BufFileClose(b->spool);
 	if (b->sample != NULL)
 		free_sample(b->sample);
+	while (b->held->count > 0)
+		pfree(DatumGetPointer(ann_held_out_pop(b->held).array));
 	b->sample = NULL;
 	b->arena = NULL;
 	b->spool = NULL;
@@ -485,6 +498,70 @@ sample_vector(Build *b, ItemPointer tid, const AnnVector *vector)
 }
 
 /*
+ * Take a vector that has been checked to where the rows of the index are, or to where
+ * they wait for the centre.
+ */
+static void
+add_vector(Build *b, ItemPointer tid, const AnnVector *vector)
+{
+	if (b->sample != NULL)
+		sample_vector(b, tid, vector);
+	else
+		keep_vector(b, tid, vector);
+}
+
+/* A row is not to be held out after all. */
+static void
+return_row(Build *b, const AnnHeldRow *row)
+{
+	AnnHeldRow	copy = *row;
+	AnnVector	vector;
+
+	/* if its chunk has been built, it is inserted in the end */
+	if (ann_chunk_of(&b->meta, ItemPointerGetBlockNumber(&copy.tid)) != b->number)
+	{
+		ann_held_out_add(b->held, &copy);
+		return;
+	}
+	(void) ann_source_examine(DatumGetArrayTypeP(copy.array), 0, &vector);
+	add_vector(b, &copy.tid, &vector);
+	pfree(DatumGetPointer(copy.array));
+}
+
+/* Let a row wait until the index is complete? */
+static bool
+hold_out(Build *b, ItemPointer tid, ArrayType *array, const AnnVector *vector)
+{
+	AnnHeldRow	evicted;
+
+	if (b->meta.dim == 0 || ann_source_is_zero(vector) ||
+		!ann_held_out_take(b->held, tid, array, &evicted))
+		return false;
+	if (evicted.array != 0)
+		return_row(b, &evicted);
+	if (b->meta.metric == ANN_METRIC_IP)
+	{
+		const float *floats = ann_source_floats(vector, NULL, b->floats);
+
+		b->max_norm2 = Max(b->max_norm2, ann_kernels->pair[ANN_PAIR_F32_F32].ip(floats, floats,
+																				  vector->dim));
+	}
+	return true;
+}
+
+/* The rows are too few for that to be worth while: they are rows as all others. */
+static void
+return_held(Build *b)
+{
+	while (b->held->count > 0)
+	{
+		AnnHeldRow	row = ann_held_out_pop(b->held);
+
+		return_row(b, &row);
+	}
+}
+
+/*
  * Take a row of the table.  A dead one may be visible to others still, and is
  * indexed if it can be; it neither blocks the build nor decides on the number
  * of dimensions.
@@ -522,13 +599,13 @@ take_row(Build *b, ItemPointer tid, Datum value, bool alive)
 	}
 
 	old = MemoryContextSwitchTo(GetMemoryChunkContext(b));
-	if (b->meta.dim == 0)
-		set_dimensions(b, &vector);
+	if (!alive || !hold_out(b, tid, array, &vector))
+	{
+		if (b->meta.dim == 0)
+			set_dimensions(b, &vector);
+		add_vector(b, tid, &vector);
+	}
 	b->any_alive |= alive;
-	if (b->sample != NULL)
-		sample_vector(b, tid, &vector);
-	else
-		keep_vector(b, tid, &vector);
 	MemoryContextSwitchTo(old);
 }
 
@@ -619,7 +696,7 @@ write_head(AnnBulk *bulk, const AnnMeta *meta, const AnnChunk *chunks, uint32 nu
 
 	ann_page_init((Page) page.data, ANN_PAGE_META, 0);
 	memcpy(ANN_PAGE_BODY(page.data), meta, sizeof(AnnMeta));
-	ann_page_set_used((Page) page.data, sizeof(AnnMeta));
+	ann_page_set_used((Page) page.data, ANN_META_USED);
 	ann_bulk_put_reserved(bulk, ANN_META_BLOCK, (Page) page.data);
 
 	for (uint32 i = 0; i < num_chunks; i += ANN_CHUNKS_PER_PAGE, block++)
@@ -797,6 +874,25 @@ take_tids(TidSpool *spool, BufFile *file, uint64 n)
 	BufFileClose(file);
 }
 
+/* The rows that a member has held out, for the others. */
+static void
+save_held(const Build *b)
+{
+	BufFile    *file = ann_team_create_file(b->team, HELD_FILE, b->team->number);
+
+	ann_held_out_save(b->held, file);
+	BufFileClose(file);
+}
+
+static void
+load_held(Build *b, int member)
+{
+	BufFile    *file = ann_team_open_file(b->team, HELD_FILE, member);
+
+	ann_held_out_load(b->held, file);
+	ann_team_close_file(b->team, file);
+}
+
 /* A member has read its part of the table: what it found goes to files. */
 static void
 share_found(Build *b, double heap_tuples)
@@ -816,6 +912,7 @@ share_found(Build *b, double heap_tuples)
 		share_tids(&b->undefined,
 				   ann_team_create_file(b->team, UNDEFINED_FILE, b->team->number));
 	}
+	save_held(b);
 	found->heap_tuples = heap_tuples;
 	found->rows = b->rows;
 	found->nulls = b->nulls.count;
@@ -854,6 +951,7 @@ sum_up(Build *b, IndexBuildResult *result)
 		take_tids(&b->nulls, ann_team_open_file(b->team, NULLS_FILE, i), found->nulls);
 		take_tids(&b->undefined, ann_team_open_file(b->team, UNDEFINED_FILE, i),
 				  found->undefined);
+		load_held(b, i);
 	}
 	b->rows = shared->rows = rows;
 	shared->max_norm = (float) sqrt(b->max_norm2);
@@ -1062,6 +1160,53 @@ write_lists(Build *b, AnnTidWriter *tids, AnnChunk *chunk)
 	write_tids(tids, &b->undefined, &chunk->undefined);
 }
 
+/*
+ * The elements are about to be written: let the calibration see them.  Without vectors
+ * it asks the table.
+ */
+static void
+observe_elements(Build *b, AnnBulk *bulk)
+{
+	const BuildShared *shared = b->team->state;
+	double		rows = shared != NULL ? (double) shared->rows : (double) b->rows;
+
+	if (rows < ANN_CALIBRATION_ROWS || b->meta.scalar == ANN_SCALAR_NONE)
+		return;
+	for (int i = 0; i < b->team->members && !ann_team_leads(b->team); i++)
+	{
+		if (i != b->team->number)
+			load_held(b, i);
+	}
+	if (b->held->count == 0)
+		return;
+	ann_held_out_sort(b->held);		/* as all of them do */
+	b->calibrator = ann_calibrator_begin(b->index, b->heap, b->info, rows, b->held);
+	ann_bulk_observe(bulk, ann_calibrator_note, b->calibrator);
+}
+
+/* All elements have been written: the leader gets to know what the others have seen. */
+static void
+share_nearest(Build *b)
+{
+	if (ann_team_is_alone(b->team))
+		return;
+	if (b->calibrator != NULL && !ann_team_leads(b->team))
+	{
+		BufFile    *file = ann_team_create_file(b->team, NEAREST_FILE, b->team->number);
+
+		ann_calibrator_save(b->calibrator, file);
+		BufFileClose(file);
+	}
+	ann_team_wait(b->team);
+	for (int i = 1; i < b->team->members && b->calibrator != NULL && ann_team_leads(b->team); i++)
+	{
+		BufFile    *file = ann_team_open_file(b->team, NEAREST_FILE, i);
+
+		ann_calibrator_load(b->calibrator, file);
+		ann_team_close_file(b->team, file);
+	}
+}
+
 /* Write everything that the scan has found. */
 static void
 write_index(Build *b)
@@ -1077,8 +1222,10 @@ write_index(Build *b)
 		if (!ann_team_is_alone(b->team))
 			ann_bulk_share(bulk);
 		ann_team_wait(b->team);
+		observe_elements(b, bulk);
 		make_chunk(b, bulk, tids, &chunk);
 		b->meta = b->info->meta;
+		share_nearest(b);
 	}
 	ann_tids_end(tids);
 	ann_team_phase(b->team, ANN_PHASE_WRITE);
@@ -1100,9 +1247,11 @@ help_write(Build *b)
 	ann_team_wait(b->team);
 	bulk = ann_bulk_join(b->index);
 	tids = ann_tids_begin(bulk, 0);
+	observe_elements(b, bulk);
 	make_chunk(b, bulk, tids, &chunk);
 	ann_tids_end(tids);
 	ann_bulk_leave(bulk);
+	share_nearest(b);
 }
 
 /* The scan is over: what could not be known before. */
@@ -1253,6 +1402,7 @@ collect_chunks(Build *b, const BuildShared *shared, BuiltChunks *all, IndexBuild
 		while (BufFileRead(file, &chunk, sizeof(chunk)) == sizeof(chunk))
 			note_chunk(&chunk, all);
 		ann_team_close_file(b->team, file);
+		load_held(b, i);
 	}
 }
 
@@ -1338,6 +1488,7 @@ help_build_chunks(Build *b, BuildShared *shared)
 	build_our_chunks(b, bulk, shared->blocks, &shared->found[b->team->number], save_chunk, file);
 	ann_bulk_leave(bulk);
 	BufFileClose(file);
+	save_held(b);
 	ann_team_wait(b->team);
 }
 
@@ -1386,11 +1537,44 @@ build_one_chunk(Build *b, IndexBuildResult *result)
 			dismiss_team(b);
 	}
 	if (ann_team_is_alone(b->team))
+	{
+		if (b->rows < ANN_CALIBRATION_ROWS)
+			return_held(b);
 		finish_rows(b);
+	}
 	ann_team_phase(b->team, b->in_files ? ANN_PHASE_DIVIDE : ANN_PHASE_BUILD);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) b->rows);
 	write_index(b);
 	result->index_tuples = b->rows + b->nulls.count + b->undefined.count;
+}
+
+/* ---- Rows that were held out -------------------------------------------- */
+
+/* Ask the index for them, and insert them.  It has 'rows' others. */
+static void
+insert_held(Build *b, double rows)
+{
+	AnnHeldOut *held = b->held;
+
+	if (held->count == 0)
+		return;
+	ann_team_phase(b->team, ANN_PHASE_CALIBRATE);
+	if (rows >= ANN_CALIBRATION_ROWS && b->calibrator == NULL)
+	{
+		ann_held_out_sort(held);
+		b->calibrator = ann_calibrator_begin(b->index, b->heap, b->info, rows, held);
+		ann_calibrator_pass(b->calibrator, b->index_info);
+	}
+	if (b->calibrator != NULL)
+		ann_calibrator_end(b->calibrator);
+	for (int i = 0; i < held->count; i++)
+	{
+		bool		isnull = false;
+
+		CHECK_FOR_INTERRUPTS();
+		ann_insert(b->index, &held->rows[i].array, &isnull, &held->rows[i].tid, b->heap,
+				   UNIQUE_CHECK_NO, false, b->index_info);
+	}
 }
 
 /* ---- CREATE INDEX ------------------------------------------------------- */
@@ -1406,6 +1590,7 @@ begin_build(Relation heap, Relation index, IndexInfo *indexInfo)
 	b->opclass = ann_opclass(index);
 	b->options = ann_options(index);
 	b->meta = initial_meta(index);
+	b->held = ann_held_out_begin(ANN_CALIBRATION_QUERIES);
 	b->row_context = AllocSetContextCreate(CurrentMemoryContext, "ann row",
 										   ALLOCSET_DEFAULT_SIZES);
 	return b;
@@ -1425,6 +1610,8 @@ ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 		build_chunks(b, blocks, result);
 	else
 		build_one_chunk(b, result);
+	insert_held(b, result->index_tuples);
+	result->index_tuples += b->held->count;
 	ann_team_phase(b->team, 0);
 	return result;
 }

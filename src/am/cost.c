@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "access/genam.h"
+#include "am/calibration.h"
 #include "am/method.h"
 #include "am/options.h"
 #include "compat.h"
@@ -58,16 +59,34 @@
 #define ENTRY_PAGES 3
 #define CODES_PER_PAGE 64
 
-/* The options of an index that the planner has locked, and its method. */
-static AnnOptions
-read_options(Oid oid, AnnMethod *method)
+/* What is known of an index. */
+typedef struct Known
+{
+	AnnMethod	method;
+	AnnOptions	options;
+	bool		is_calibrated;
+	AnnCalibration calibration;
+} Known;
+
+/* An index that the planner has locked. */
+static void
+read_index(Oid oid, Known *known)
 {
 	Relation	index = index_open(oid, NoLock);
-	AnnOptions	result = *ann_options(index);
+	const AnnCalibration *calibration = ann_calibration_peek(index);
 
-	*method = ann_method(index);
+	known->method = ann_method(index);
+	known->options = *ann_options(index);
+	known->is_calibrated = calibration != NULL;
+	if (calibration != NULL)
+		known->calibration = *calibration;
 	index_close(index, NoLock);
-	return result;
+}
+
+static const AnnCalibration *
+calibration_of(const Known *known)
+{
+	return known->is_calibrated ? &known->calibration : NULL;
 }
 
 /*
@@ -151,11 +170,13 @@ count_chunks(const IndexOptInfo *index, const AnnOptions *options)
 
 /* A forest: leaf pages with the codes, and a page for each vector. */
 static SearchWork
-forest_work(IndexOptInfo *index, const AnnOptions *options, double rows, double wanted)
+forest_work(IndexOptInfo *index, const Known *known, double rows, double wanted)
 {
+	const AnnOptions *options = &known->options;
 	SearchWork	work;
 
-	work.codes = ann_search_rows(rows, count_chunks(index, options), wanted, options->trees);
+	work.codes = ann_search_rows(calibration_of(known), rows, count_chunks(index, options), wanted,
+								 options->trees);
 	work.measured = Min(work.codes, RERANKED_MINIMUM + RERANKED_PER_ROW * wanted);
 	work.pages = index->pages / (ELEMENT_TO_CODE + (double) options->trees) *
 		work.codes / rows + work.measured;
@@ -164,13 +185,13 @@ forest_work(IndexOptInfo *index, const AnnOptions *options, double rows, double 
 
 /* Graphs: a page for each node that is visited, and those of the entries. */
 static SearchWork
-graph_work(IndexOptInfo *index, const AnnOptions *options, double rows, double wanted)
+graph_work(IndexOptInfo *index, const Known *known, double rows, double wanted)
 {
-	double		chunks = count_chunks(index, options);
+	double		chunks = count_chunks(index, &known->options);
 	SearchWork	work;
 
-	work.measured = Min(chunks * ann_search_ef(wanted), rows);
-	work.codes = work.measured * 2 * options->m + chunks * ENTRY_PAGES * CODES_PER_PAGE;
+	work.measured = Min(chunks * ann_search_ef(calibration_of(known), wanted), rows);
+	work.codes = work.measured * 2 * known->options.m + chunks * ENTRY_PAGES * CODES_PER_PAGE;
 	work.pages = work.measured + chunks * ENTRY_PAGES;
 	return work;
 }
@@ -180,15 +201,15 @@ static Cost
 search_cost(PlannerInfo *root, IndexOptInfo *index, double wanted,
 			double loop_count, Cost random_page, double *pages_read)
 {
-	AnnMethod	method;
-	AnnOptions	options = read_options(index->indexoid, &method);
+	Known		known;
 	double		rows = Max(index->tuples, 1);
 	double		searches = SEARCHES_PER_CACHE * Max(loop_count, 1);
 	SearchWork	work;
 	double		pages;
 
-	work = method == ANN_METHOD_HNSW ? graph_work(index, &options, rows, wanted)
-		: forest_work(index, &options, rows, wanted);
+	read_index(index->indexoid, &known);
+	work = known.method == ANN_METHOD_HNSW ? graph_work(index, &known, rows, wanted)
+		: forest_work(index, &known, rows, wanted);
 	pages = Min(ceil(work.pages), Max(index->pages, 1));
 	*pages_read = pages;
 

@@ -71,6 +71,7 @@ ann_graph_search_begin(AnnGraphSearch *search, Relation index, const AnnIndex *i
 	search->visit = visit;
 	search->visited = visited;
 	search->state = state;
+	search->excluded = ANN_SEEN_NOTHING;
 	search->link_query = ann_code_query_init((void *) TYPEALIGN(64, palloc(size + 64)),
 											 info->link_bits, info->link_dim, v->rotated);
 	search->scratch = palloc(ann_record_scratch(info));
@@ -158,6 +159,11 @@ begin_search(AnnGraphSearch *s, size_t ef)
 
 	ann_met_init(&s->met, palloc_extended(sizeof(AnnMetItem) * capacity, MCXT_ALLOC_HUGE),
 				 capacity);
+	if (s->excluded != ANN_SEEN_NOTHING)
+	{
+		find_node(s, s->excluded)->state = PASSED;
+		s->waiting--;
+	}
 }
 
 /* What was not good enough is met after all. */

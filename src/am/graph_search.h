@@ -56,6 +56,9 @@ typedef struct AnnGraphSearch
 	AnnCodeQuery *link_query;
 	char	   *scratch;
 
+	/* Set by the caller, if it is to be */
+	uint64		excluded;		/* a node that is not to be visited; or ANN_SEEN_NOTHING */
+
 	/* How far it has come */
 	AnnLeafSearch entries;		/* the nodes that a search begins at */
 	AnnMet		met;			/* nodes that visited ones have links to */

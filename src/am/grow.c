@@ -153,6 +153,7 @@ write_element(Grower *g, uint32 row)
 	AnnElement *element = ann_arena_element(arena, row);
 
 	ann_arena_write_equal(arena, row, g->tids);
+	ann_bulk_note(g->bulk, element);
 	arena->refs[row] = g->info->element_size > ANN_BODY_SIZE
 		? write_long_element(g, element) : write_short_element(g, element);
 	if (g->written != NULL)

@@ -4,8 +4,11 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/genam.h"
 #include "algo/distance.h"
+#include "am/calibration.h"
 #include "am/inspect.h"
 #include "am/opclass.h"
 #include "catalog/index.h"
@@ -214,6 +217,36 @@ ann_chunks(PG_FUNCTION_ARGS)
 		values[6] = Int64GetDatum(counts.pages[i]);
 		values[7] = Int64GetDatum(counts.pages[i] * BLCKSZ);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	index_close(index, AccessShareLock);
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(ann_calibration);
+
+/* ann_calibration(index): the rungs of its ladders; none if it is not calibrated. */
+Datum
+ann_calibration(PG_FUNCTION_ARGS)
+{
+	Relation	index = ann_open_index(PG_GETARG_OID(0));
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	const AnnCalibration *calibration;
+	AnnChunk	chunk;
+
+	InitMaterializedSRF(fcinfo, 0);
+	calibration = ann_index_chunk(index, 0, &chunk)->calibration;
+	for (int i = 0; calibration != NULL && i < ANN_CALIBRATED_LIMITS; i++)
+	{
+		for (int j = 0; j < calibration->num_rungs[i]; j++)
+		{
+			Datum		values[3];
+			bool		nulls[3] = {false};
+
+			values[0] = Int32GetDatum(ann_calibrated_limits[i]);
+			values[1] = Int64GetDatum((int64) ceil(calibration->rungs[i][j].setting));
+			values[2] = Float8GetDatum(calibration->rungs[i][j].recall);
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		}
 	}
 	index_close(index, AccessShareLock);
 	return (Datum) 0;

@@ -33,6 +33,8 @@ ann_phase_name(int64 phase)
 			return "linking";
 		case ANN_PHASE_WRITE:
 			return "writing";
+		case ANN_PHASE_CALIBRATE:
+			return "calibrating";
 		default:
 			return NULL;
 	}

@@ -37,6 +37,7 @@
 #define ANN_PHASE_BUILD			4
 #define ANN_PHASE_LINK			5
 #define ANN_PHASE_WRITE			6
+#define ANN_PHASE_CALIBRATE		7
 
 /* NULL if there is no such phase. */
 extern char *ann_phase_name(int64 phase);

@@ -5,33 +5,17 @@
 #include "postgres.h"
 
 #include <limits.h>
-#include <math.h>
 
 #include "access/reloptions.h"
 #include "am/options.h"
 #include "storage/lock.h"
 #include "utils/guc.h"
 
-/*
- * Automatic search_k: so many rows, the largest of the three.  At 60,000 rows
- * that finds 95 % of the ten nearest in data that are hard, and more than 99 %
- * of images.  Of several chunks each has some of the nearest rows, in leaves of its
- * own: so many rows more as the fourth root of their number (measured with 4 chunks).
- */
-#define AUTOMATIC_MINIMUM		2048
-#define AUTOMATIC_PER_ROOT		48	/* times the square root of the rows */
-#define AUTOMATIC_PER_LIMIT		20	/* times the limit */
-
-/*
- * Automatic ef_search: so many, or so many for each row wanted.  At 60,000 rows
- * that finds more than 99 % of the ten nearest among images.
- */
-#define AUTOMATIC_EF_MINIMUM	64
-#define AUTOMATIC_EF_PER_LIMIT	1.5
-
 int			ann_search_k = 0;
 int			ann_ef_search = 0;
+double		ann_target_recall = ANN_DEFAULT_TARGET_RECALL;
 int			ann_max_limit = ANN_DEFAULT_MAX_LIMIT;
+int			ann_max_scan_tuples = 0;
 
 static relopt_kind annoy_relopt_kind;
 static relopt_kind hnsw_relopt_kind;
@@ -130,29 +114,6 @@ ann_hnsw_options_parse(Datum reloptions, bool validate)
 	return (bytea *) options;
 }
 
-double
-ann_search_rows(double rows, double chunks, double limit, int trees)
-{
-	double		result = ann_search_k;
-
-	if (ann_search_k == 0)
-	{
-		result = Max(AUTOMATIC_MINIMUM, AUTOMATIC_PER_ROOT * sqrt(rows * sqrt(chunks)));
-		result = Max(result, AUTOMATIC_PER_LIMIT * limit);
-	}
-	/* as in the Annoy library: each tree may contribute a whole answer */
-	result = Max(result, trees * limit);
-	return Min(result, rows);
-}
-
-double
-ann_search_ef(double limit)
-{
-	if (ann_ef_search > 0)
-		return Max(ann_ef_search, limit);
-	return Max(AUTOMATIC_EF_MINIMUM, AUTOMATIC_EF_PER_LIMIT * limit);
-}
-
 /* The options that both methods have. */
 static void
 define_common_reloptions(relopt_kind kind)
@@ -247,6 +208,19 @@ define_settings(void)
 							NULL,
 							NULL,
 							NULL);
+	DefineCustomRealVariable("ann.target_recall",
+							 "Share of the nearest rows that a search is to find.",
+							 "Where ann.search_k or ann.ef_search lets the index choose, "
+							 "it takes the least value that has been found to reach this.",
+							 &ann_target_recall,
+							 ANN_DEFAULT_TARGET_RECALL,
+							 ANN_MIN_TARGET_RECALL,
+							 ANN_MAX_TARGET_RECALL,
+							 PGC_USERSET,
+							 0,
+							 NULL,
+							 NULL,
+							 NULL);
 	DefineCustomIntVariable("ann.max_limit",
 							"Largest LIMIT for which an approximate index is used.",
 							"A query that asks for more rows sorts the table, "
@@ -254,6 +228,19 @@ define_settings(void)
 							&ann_max_limit,
 							ANN_DEFAULT_MAX_LIMIT,
 							1,
+							INT_MAX,
+							PGC_USERSET,
+							0,
+							NULL,
+							NULL,
+							NULL);
+	DefineCustomIntVariable("ann.max_scan_tuples",
+							"Number of rows after which a scan that a filter asks for more ends.",
+							"A filter that few rows pass then gets fewer rows than the query's LIMIT. "
+							"0 lets it read on to the end.",
+							&ann_max_scan_tuples,
+							0,
+							0,
 							INT_MAX,
 							PGC_USERSET,
 							0,

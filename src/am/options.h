@@ -17,6 +17,10 @@
 #define ANN_DEFAULT_SCALAR		ANN_SCALAR_F16
 #define ANN_DEFAULT_MAX_LIMIT	1000000
 
+#define ANN_MIN_TARGET_RECALL	0.5
+#define ANN_MAX_TARGET_RECALL	0.999
+#define ANN_DEFAULT_TARGET_RECALL 0.95
+
 #define ANN_MIN_M				2
 #define ANN_DEFAULT_M			16
 #define ANN_MIN_EF_CONSTRUCTION	4
@@ -56,18 +60,17 @@ extern int	ann_search_k;
 /* ann.ef_search: nodes that a search of a graph keeps in view; 0 = automatic. */
 extern int	ann_ef_search;
 
-/* ann.max_limit: a query with a larger LIMIT is not served by an index. */
-extern int	ann_max_limit;
+/* ann.target_recall: the recall that these two, where automatic, are to reach. */
+extern double ann_target_recall;
 
 /*
- * How many live rows a search of a forest inspects in order to return 'limit'
- * rows (0: unknown) of 'rows' in so many chunks, by ann.search_k or automatically.
- * Both the scan and its price ask here.
+ * ann.max_scan_tuples: a scan returns no more rows than that, unless its LIMIT asks for
+ * more; 0: all of them.
  */
-extern double ann_search_rows(double rows, double chunks, double limit, int trees);
+extern int	ann_max_scan_tuples;
 
-/* The same of a graph: its ef, for 'limit' rows (0: unknown). */
-extern double ann_search_ef(double limit);
+/* ann.max_limit: a query with a larger LIMIT is not served by an index. */
+extern int	ann_max_limit;
 
 /* Make the options and settings known; when the library is loaded. */
 extern void ann_options_init(void);

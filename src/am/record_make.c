@@ -157,5 +157,6 @@ ann_record_end(AnnRecordWriter *writer)
 		ann_record_add(writer->page, (AnnElement *) writer->record.data, writer->size) !=
 		offset - FirstOffsetNumber)
 		elog(ERROR, "a record of a new index has no place at (%u,%u)", block, offset);
+	ann_bulk_note(writer->bulk, writer->element);
 	write_rest(writer);
 }

@@ -159,37 +159,56 @@ start_search(IndexScanDesc scan, AnnScan *s)
 	s->search = s->method->begin(scan, s);
 }
 
+/* Forget the query, and be ready for the next one. */
+static void
+reset_scan(AnnScan *s)
+{
+	MemoryContext context = s->context;
+
+	free_scan(s);
+	memset(s, 0, sizeof(AnnScan));
+	s->context = context;
+	s->phase = ANN_SCAN_START;
+	s->num_blocks = InvalidBlockNumber;
+	s->returned = -get_float8_infinity();
+	s->excluded = ANN_SEEN_NOTHING;
+}
+
+/* What is known of the index; from here on its cache may be taken away. */
+static void
+read_numbers(IndexScanDesc scan, AnnScan *s)
+{
+	s->info = *ann_index_chunks(scan->indexRelation, &s->chunks, &s->num_chunks);
+	if (s->info.calibration != NULL)
+		s->info.calibration = memcpy(palloc(sizeof(AnnCalibration)), s->info.calibration,
+									 sizeof(AnnCalibration));
+	for (uint32 i = 0; i < s->num_chunks; i++)
+	{
+		s->rows += (double) s->chunks[i].rows;
+		s->max_norm = Max(s->max_norm, s->chunks[i].max_norm);
+	}
+}
+
 void
 ann_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 		   int norderbys)
 {
 	AnnScan  *s = scan->opaque;
-	MemoryContext old,
-				context = s->context;
+	MemoryContext old;
 	ScanKey		order;
 
 	if (orderbys != NULL && scan->numberOfOrderBys > 0)
 		memmove(scan->orderByData, orderbys, sizeof(ScanKeyData) * scan->numberOfOrderBys);
-	free_scan(s);
-	memset(s, 0, sizeof(AnnScan));
-	s->context = context;
-	old = MemoryContextSwitchTo(context);
+	reset_scan(s);
+	old = MemoryContextSwitchTo(s->context);
 
-	s->phase = ANN_SCAN_START;
-	s->num_blocks = InvalidBlockNumber;
-	s->returned = -get_float8_infinity();
 	order = scan->numberOfOrderBys > 0 ? &scan->orderByData[0] : NULL;
 	s->null_query = (order == NULL || (order->sk_flags & SK_ISNULL));
 	if (!s->null_query)
 		read_query(s, order->sk_argument);
 
 	/* from here on no catalog is read, which could take the numbers away */
-	s->info = *ann_index_chunks(scan->indexRelation, &s->chunks, &s->num_chunks);
-	for (uint32 i = 0; i < s->num_chunks; i++)
-	{
-		s->rows += (double) s->chunks[i].rows;
-		s->max_norm = Max(s->max_norm, s->chunks[i].max_norm);
-	}
+	read_numbers(scan, s);
 	if (!s->null_query)
 	{
 		check_query(scan, s);
@@ -782,6 +801,34 @@ return_nan(AnnScan *s)
 		add_out(s, get_float8_nan(), &s->nan.rows[i].tid);
 	s->nan.count = 0;
 	return s->out.count > 0;
+}
+
+/* ---- calibration ---- */
+
+int
+ann_scan_probe(IndexScanDesc scan, const double *values, uint64 excluded, int wanted,
+			   double setting, double distance)
+{
+	AnnScan    *s = scan->opaque;
+	MemoryContext old;
+	int			n = 0;
+
+	reset_scan(s);
+	old = MemoryContextSwitchTo(s->context);
+	read_numbers(scan, s);
+	s->dim = (int) s->info.meta.dim;
+	s->values = values;
+	s->excluded = excluded;
+	s->setting = setting;
+	s->wanted = wanted;
+	start_search(scan, s);
+	s->stages = 1;
+	(void) s->method->stage(scan, s);
+	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
+	while (n < Min(s->results.count, wanted) && s->results.entries[n].low <= distance)
+		n++;
+	MemoryContextSwitchTo(old);
+	return n;
 }
 
 /* ---- the scan as a whole ---- */

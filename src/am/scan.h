@@ -113,6 +113,10 @@ struct AnnScan
 	float		max_norm;		/* the largest of theirs */
 	AnnTreeVector *v;
 	const AnnScanSearch *method;
+	double		setting;		/* search_k or ef_search of the first stage; 0: what the
+								 * user or the calibration says */
+	uint64		excluded;		/* an element that is not to be found, or
+								 * ANN_SEEN_NOTHING */
 	void	   *search;			/* the method's */
 	int			stages;			/* so many there have been */
 	double		wanted;			/* results by the end of the stage */
@@ -158,6 +162,15 @@ extern bool ann_scan_row_distance(IndexScanDesc scan, AnnScan *s,
  */
 extern bool ann_scan_measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref,
 							 double *low, double *high);
+
+/*
+ * For calibration: search for the 'wanted' nearest with this setting, as the first stage
+ * of a scan does.  'values' is the query; the element 'excluded', unless it is
+ * ANN_SEEN_NOTHING, is taken to be none.  How many of the nearest it finds are within
+ * a distance is returned.  'scan' is of ann_beginscan; its former query is forgotten.
+ */
+extern int	ann_scan_probe(IndexScanDesc scan, const double *values, uint64 excluded,
+						   int wanted, double setting, double distance);
 
 /* What an estimate or a bound by codes is as a distance, and the reverse. */
 extern double ann_scan_code_distance(const AnnScan *s, float code);

@@ -11,8 +11,8 @@
 
 #include <math.h>
 
+#include "am/calibration.h"
 #include "am/leaf_search.h"
-#include "am/options.h"
 #include "am/scan.h"
 #include "miscadmin.h"
 #include "utils/float.h"
@@ -101,6 +101,8 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 			break;
 		ann_frontier_pop(candidates, &next);
 		prefetch_candidates(scan, s, candidates);
+		if (next.item == s->excluded)
+			continue;
 		ref = ann_key_element(next.item);
 		if (ann_scan_measure(scan, s, ref, &low, &high))
 		{
@@ -119,12 +121,16 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 	pfree(nearest.values);
 }
 
-/* How many rows the first stage inspects. */
+/* How many rows are to be inspected by the end of the stage. */
 static void
-begin_stages(const AnnScan *s, ForestSearch *f)
+set_rows(const AnnScan *s, ForestSearch *f)
 {
-	f->to_inspect = ann_search_rows(s->rows, s->num_chunks, s->wanted, s->info.meta.trees);
-	if (f->to_inspect >= s->rows)
+	double		rows = s->setting > 0 ? s->setting
+		: ann_search_rows(s->info.calibration, s->rows, s->num_chunks, s->wanted,
+						  s->info.meta.trees);
+
+	f->to_inspect = f->leaves.inspected > 0 ? Max(rows, f->to_inspect * 2) : rows;
+	if (s->stages == 1 && f->to_inspect >= s->rows)
 	{
 		f->to_inspect = get_float8_infinity();
 		f->leaves.slack = SLACK_OF_ALL;
@@ -136,10 +142,7 @@ stage(IndexScanDesc scan, AnnScan *s)
 {
 	ForestSearch *f = s->search;
 
-	if (s->stages == 1)
-		begin_stages(s, f);
-	else if (f->leaves.inspected > 0)
-		f->to_inspect *= 2;
+	set_rows(s, f);
 	ann_leaf_search_run(&f->leaves, f->to_inspect, s->wanted);
 	measure_candidates(scan, s, s->wanted);
 	return true;

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "am/calibration.h"
 #include "am/graph_search.h"
 #include "am/link_make.h"
 #include "am/options.h"
@@ -116,6 +117,7 @@ begin(IndexScanDesc scan, AnnScan *s)
 		g->graph_of[i] = (int32) g->num_graphs;
 		ann_graph_search_begin(&g->graphs[g->num_graphs++], scan->indexRelation, &s->info, i,
 							   &s->chunks[i], s->v, visit, visited, g);
+		g->graphs[g->num_graphs - 1].excluded = s->excluded;
 	}
 	return g;
 }
@@ -279,12 +281,13 @@ static bool
 stage(IndexScanDesc scan, AnnScan *s)
 {
 	GraphSearch *g = s->search;
+	double		ef = s->setting > 0 ? s->setting
+		: ann_search_ef(s->info.calibration, s->wanted);
 	bool		found = true;
 
-	g->ef = s->stages == 1 ? ann_search_ef(s->wanted) : g->ef * 2;
-	g->ef = Max(g->ef, s->wanted);
+	g->ef = Max(ef, g->ef * 2);
 	run(g, g->ef);
-	if (s->stages == 1 && ann_ef_search == 0 && is_far(g))
+	if (s->stages == 1 && (ann_ef_search == 0 || s->setting > 0) && is_far(g))
 		found = search_from_afar(s, g);
 	s->bound = is_over(g) ? get_float8_infinity() : farthest_wanted(s);
 	return found;

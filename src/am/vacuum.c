@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "algo/forest.h"
+#include "am/calibrate.h"
 #include "am/dimensions.h"
 #include "am/graph_vacuum.h"
 #include "am/method.h"
@@ -881,17 +882,21 @@ clean_index(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	ann_dimensions_unlock(info->index, ShareLock);
 }
 
-/* Has a vacuum left dead elements in some chunk? */
-static bool
-has_pending(Relation index)
+/* Elements of all chunks, and whether a vacuum has left dead ones in some. */
+static double
+count_elements(Relation index, bool *pending)
 {
 	AnnChunk   *chunks;
 	uint32		n;
-	bool		result = false;
+	double		result = 0;
 
+	*pending = false;
 	(void) ann_index_chunks(index, &chunks, &n);
 	for (uint32 i = 0; i < n; i++)
-		result |= chunks[i].dead > 0;
+	{
+		*pending |= chunks[i].dead > 0;
+		result += (double) chunks[i].rows;
+	}
 	pfree(chunks);
 	return result;
 }
@@ -901,14 +906,17 @@ ann_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
 	MemoryContext context,
 				old;
+	double		before;
 	bool		pending;
 
 	if (info->analyze_only)
 		return stats;
 
 	/* without dead rows, of this vacuum or one that was interrupted, all is clean */
-	pending = stats != NULL || has_pending(info->index);
-	if (stats == NULL)
+	before = count_elements(info->index, &pending);
+	if (stats != NULL)
+		pending = true;
+	else
 	{
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 		stats->num_index_tuples = info->num_heap_tuples;
@@ -923,6 +931,7 @@ ann_vacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
 	}
+	ann_recalibrate(info->index, before, count_elements(info->index, &pending), info->strategy);
 	stats->num_pages = RelationGetNumberOfBlocks(info->index);
 	IndexFreeSpaceMapVacuum(info->index);
 	return stats;

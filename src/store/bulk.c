@@ -50,6 +50,10 @@ struct AnnBulk
 	uint32		ready;			/* how many are done, with all before them */
 	Page		spare[BATCH];	/* memory to use again */
 	int			num_spare;
+
+	/* Who looks at elements */
+	AnnElementNote note;		/* NULL: nobody */
+	void	   *note_state;
 };
 
 AnnBulk *
@@ -75,6 +79,20 @@ ann_bulk_join(Relation index)
 
 	bulk->is_shared = true;
 	return bulk;
+}
+
+void
+ann_bulk_observe(AnnBulk *bulk, AnnElementNote note, void *state)
+{
+	bulk->note = note;
+	bulk->note_state = state;
+}
+
+void
+ann_bulk_note(AnnBulk *bulk, const AnnElement *element)
+{
+	if (bulk->note != NULL)
+		bulk->note(element, bulk->note_state);
 }
 
 static Page

@@ -59,4 +59,13 @@ extern BlockNumber ann_bulk_claim(AnnBulk *bulk, BlockNumber n);
 /* The next n pages of ours are to be these blocks. */
 extern void ann_bulk_go_to(AnnBulk *bulk, BlockNumber first, BlockNumber n);
 
+/*
+ * Let somebody look at each element that is written; those who write them tell
+ * (ann_bulk_note).  The vector is complete.
+ */
+typedef void (*AnnElementNote) (const AnnElement *element, void *state);
+
+extern void ann_bulk_observe(AnnBulk *bulk, AnnElementNote note, void *state);
+extern void ann_bulk_note(AnnBulk *bulk, const AnnElement *element);
+
 #endif							/* ANN_BULK_H */

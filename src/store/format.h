@@ -43,7 +43,7 @@
 #include "storage/itemptr.h"
 
 #define ANN_MAGIC			0x616e6e31	/* "ann1" */
-#define ANN_FORMAT_VERSION	4
+#define ANN_FORMAT_VERSION	5
 
 #define ANN_META_BLOCK		0
 #define ANN_DIRECTORY_BLOCK	1
@@ -163,6 +163,55 @@ typedef struct AnnMeta
 } AnnMeta;
 
 /*
+ * What searches of the index have been found to reach (am/calibrate.c), in the metapage
+ * behind AnnMeta.  The first entry of the directory, which each search reads anyway,
+ * tells its number, so that who knows it need not look here.
+ *
+ *	 offset	size	field
+ *	   0	 4		number		counted up with each calibration; 0: there is none
+ *	   4	 4		epoch		of AnnMeta: it is of no other one
+ *	   8	 8		rows		elements there were
+ *	  16	 8		changed		rows that have come or gone since, as far as VACUUM has
+ *							counted
+ *	  24	 8		counted		elements there were when it did
+ *	  32	 4		norm		inner product: mean norm of the queries
+ *	  36	 6		num_rungs	for each limit
+ *	  42	 2		num_shares	distances that are known
+ *	  44	 480	rungs		for each limit: settings (search_k or ef_search), ascending,
+ *							and the recall that each reached
+ *	 524	 148	distance	[i]: within it a share of 10^(-i/4) of the rows is, in the
+ *							mean of the queries; inner product: for one of norm 1
+ */
+#define ANN_CALIBRATED_LIMITS	3
+#define ANN_MAX_RUNGS			20
+#define ANN_MAX_SHARES			37
+#define ANN_SHARES_PER_DECADE	4
+
+typedef struct AnnRung
+{
+	float4		setting;
+	float4		recall;
+} AnnRung;
+
+typedef struct AnnCalibration
+{
+	uint32		number;
+	uint32		epoch;
+	float8		rows;
+	float8		changed;
+	float8		counted;
+	float4		norm;
+	uint16		num_rungs[ANN_CALIBRATED_LIMITS];
+	uint16		num_shares;
+	AnnRung		rungs[ANN_CALIBRATED_LIMITS][ANN_MAX_RUNGS];
+	float4		distance[ANN_MAX_SHARES];
+} AnnCalibration;
+
+/* Where it is in the body of the metapage, all of which is in use up to its end. */
+#define ANN_CALIBRATION_OFFSET	64
+#define ANN_META_USED			(ANN_CALIBRATION_OFFSET + sizeof(AnnCalibration))
+
+/*
  * Under L2, the vectors that trees and codes see, and those of elements in fewer
  * bits than a float, are the rows' less the centre, for data that are far from
  * the origin (algo/centre.h).  It is as old as the dimensions, and as fixed.
@@ -202,7 +251,7 @@ typedef struct AnnTidList
  *	  56	 4		max_norm		inner product: the M of the augmentation
  *	  60	 4		node_page		a page of nodes that may have room
  *	  64	 4		element_page	of several chunks: a page of elements that may
- *	  68	 4		unused			always 0
+ *	  68	 4		calibration		in the first entry: the number of the calibration
  *
  * An empty chunk has roots = InvalidBlockNumber.  Its elements are on all pages
  * of elements that carry its number and epoch: who wants them all walks over
@@ -224,7 +273,7 @@ typedef struct AnnChunk
 	float4		max_norm;
 	BlockNumber node_page;
 	BlockNumber element_page;
-	uint32		unused;
+	uint32		calibration;
 } AnnChunk;
 
 /*
@@ -458,6 +507,10 @@ StaticAssertDecl(offsetof(AnnMeta, seed) == 24, "AnnMeta.seed");
 StaticAssertDecl(offsetof(AnnMeta, centre) == 36, "AnnMeta.centre");
 StaticAssertDecl(offsetof(AnnMeta, ef_construction) == 42, "AnnMeta.ef_construction");
 StaticAssertDecl(offsetof(AnnMeta, unused) == 44, "AnnMeta.unused");
+StaticAssertDecl(sizeof(AnnMeta) <= ANN_CALIBRATION_OFFSET, "AnnMeta before AnnCalibration");
+StaticAssertDecl(sizeof(AnnCalibration) == 672, "AnnCalibration");
+StaticAssertDecl(offsetof(AnnCalibration, rungs) == 44, "AnnCalibration.rungs");
+StaticAssertDecl(offsetof(AnnCalibration, distance) == 524, "AnnCalibration.distance");
 StaticAssertDecl(sizeof(AnnTidList) == 12, "AnnTidList");
 StaticAssertDecl(sizeof(AnnChunk) == 72, "AnnChunk");
 StaticAssertDecl(offsetof(AnnChunk, nulls) == 24, "AnnChunk.nulls");

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "algo/code.h"
 #include "miscadmin.h"
 #include "storage/freespace.h"
@@ -279,11 +281,21 @@ derive_sizes(AnnIndex *index)
 		derive_link_sizes(index);
 }
 
-/* The struct, the rotation, and the centre unless NULL, in one chunk of memory. */
+/* Where a calibration is, if there is one. */
+static AnnCalibration *
+calibration_room(AnnIndex *index)
+{
+	return (AnnCalibration *) TYPEALIGN(16, index + 1);
+}
+
+/*
+ * The struct, the rotation, room for a calibration, and the centre unless NULL, in one
+ * chunk of memory.
+ */
 static AnnIndex *
 make_index(const AnnMeta *meta, const float *centre, MemoryContext context)
 {
-	Size		size = TYPEALIGN(16, sizeof(AnnIndex)) + 16;
+	Size		size = TYPEALIGN(16, sizeof(AnnIndex)) + sizeof(AnnCalibration) + 16;
 	Size		rotation_size = meta->dim != 0 ? ann_rotation_size(meta->dim) : 0;
 	Size		centre_size = centre != NULL ? sizeof(float) * meta->dim : 0;
 	AnnIndex   *index;
@@ -296,7 +308,7 @@ make_index(const AnnMeta *meta, const float *centre, MemoryContext context)
 	if (meta->dim != 0)
 	{
 		derive_sizes(index);
-		index->rotation = ann_rotation_init((void *) TYPEALIGN(16, index + 1),
+		index->rotation = ann_rotation_init((void *) TYPEALIGN(16, calibration_room(index) + 1),
 											meta->dim, meta->seed);
 	}
 	if (centre != NULL)
@@ -314,7 +326,12 @@ ann_index_make(const AnnMeta *meta)
 AnnIndex *
 ann_index_copy(const AnnIndex *info)
 {
-	return make_index(&info->meta, info->centre, CurrentMemoryContext);
+	AnnIndex   *result = make_index(&info->meta, info->centre, CurrentMemoryContext);
+
+	if (info->calibration != NULL)
+		result->calibration = memcpy(calibration_room(result), info->calibration,
+									 sizeof(AnnCalibration));
+	return result;
 }
 
 /* Refuse a metapage that this library cannot work with. */
@@ -412,6 +429,109 @@ ann_index(Relation index)
 	return index->rd_amcache;
 }
 
+/* ---- Calibration -------------------------------------------------------- */
+
+/* Could somebody have written this ladder? */
+static bool
+is_ladder(const AnnRung *rungs, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (!(rungs[i].recall >= 0 && rungs[i].recall <= 1) || isinf(rungs[i].setting) ||
+			!(rungs[i].setting > (i > 0 ? rungs[i - 1].setting : 0)))
+			return false;
+	}
+	return true;
+}
+
+/* Refuse a calibration that is noise. */
+static void
+check_calibration(Relation index, const AnnCalibration *calibration)
+{
+	bool		valid = calibration->num_shares <= ANN_MAX_SHARES && calibration->rows >= 0;
+
+	for (int i = 0; i < ANN_CALIBRATED_LIMITS && valid; i++)
+		valid = calibration->num_rungs[i] <= ANN_MAX_RUNGS &&
+			is_ladder(calibration->rungs[i], calibration->num_rungs[i]);
+	for (int i = 1; i < calibration->num_shares && valid; i++)
+		valid = calibration->distance[i] <= calibration->distance[i - 1];
+	if (!valid)
+		ann_page_corrupted(index, ANN_META_BLOCK, "a calibration out of range");
+}
+
+/* The one of a metapage. */
+static AnnCalibration *
+page_calibration(Page page)
+{
+	return (AnnCalibration *) (ANN_PAGE_BODY(page) + ANN_CALIBRATION_OFFSET);
+}
+
+/* Read the calibration, which has this number now, into the cache. */
+static void
+refresh_calibration(Relation index, AnnIndex *cache, uint32 number)
+{
+	AnnCalibration *calibration = calibration_room(cache);
+	Buffer		buffer = ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META,
+									   BUFFER_LOCK_SHARE);
+
+	*calibration = *page_calibration(BufferGetPage(buffer));
+	UnlockReleaseBuffer(buffer);
+	check_calibration(index, calibration);
+	cache->calibrated = number;
+	cache->calibration = calibration->number != 0 && calibration->epoch == cache->meta.epoch
+		? calibration : NULL;
+}
+
+/* Is the metapage one that ann_index can read? */
+static bool
+is_readable(Relation index)
+{
+	Buffer		buffer;
+	const AnnMeta *meta;
+	bool		result;
+
+	if (RelationGetNumberOfBlocks(index) <= ANN_META_BLOCK ||
+		!ann_page_try_read(index, ANN_META_BLOCK, ANN_PAGE_META, BUFFER_LOCK_SHARE, &buffer))
+		return false;
+	meta = (const AnnMeta *) ANN_PAGE_BODY(BufferGetPage(buffer));
+	result = meta->magic == ANN_MAGIC && meta->version == ANN_FORMAT_VERSION;
+	UnlockReleaseBuffer(buffer);
+	return result;
+}
+
+const AnnCalibration *
+ann_calibration_peek(Relation index)
+{
+	AnnChunk	chunk;
+
+	if (index->rd_amcache == NULL && !is_readable(index))
+		return NULL;
+	return ann_index_chunk(index, 0, &chunk)->calibration;
+}
+
+/* The metapage is locked before the first page of the directory. */
+void
+ann_calibration_write(Relation index, const AnnCalibration *calibration)
+{
+	Buffer		head = ann_page_read(index, ANN_META_BLOCK, ANN_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	Size		at;
+	Buffer		directory = ann_chunk_lock(index, 0, BUFFER_LOCK_EXCLUSIVE, &at);
+	AnnEdit		edit;
+	AnnCalibration *stored;
+	AnnChunk   *chunk;
+
+	ann_edit_begin(&edit, index);
+	stored = page_calibration(ann_edit_add(&edit, head));
+	chunk = (AnnChunk *) ((char *) ann_edit_add(&edit, directory) + at);
+	if (++chunk->calibration == 0)
+		chunk->calibration = 1;
+	*stored = *calibration;
+	stored->number = chunk->calibration;
+	ann_edit_commit(&edit);
+}
+
+/* ---- The numbers and a chunk -------------------------------------------- */
+
 /*
  * Metapage and first entry change their epochs in one edit.  When they differ after
  * the metapage has been read again as they did before, it was not because of that.
@@ -430,6 +550,8 @@ ann_index_chunk(Relation index, uint32 number, AnnChunk *chunk)
 		chunk->epoch &= ~ANN_EPOCH_CHANGING;
 		if (chunk->epoch == info->meta.epoch)
 		{
+			if (chunk->calibration != info->calibrated)
+				refresh_calibration(index, index->rd_amcache, chunk->calibration);
 			if (number > 0)
 				ann_chunk_read_as(index, info, number, chunk);
 			return info;

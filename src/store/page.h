@@ -52,6 +52,9 @@ typedef struct AnnIndex
 	const AnnRotation *rotation;	/* behind this struct; NULL if dim is 0 */
 	const float *centre;		/* L2: dim floats, subtracted from rows and
 								 * queries; NULL if zero */
+	const AnnCalibration *calibration;	/* behind this struct; NULL if none.  Of a
+										 * cache: as of the directory's number */
+	uint32		calibrated;		/* that number; private */
 	BlockNumber known_blocks;	/* the file has at least so many; private */
 	BlockNumber tids_page;		/* this backend's last page of TIDs; private */
 	uint32		known_chunks;	/* the directory has at least so many; private */
@@ -140,6 +143,15 @@ extern AnnIndex *ann_index_copy(const AnnIndex *info);
 
 /* The metapage as it is now; checked as by ann_index. */
 extern void ann_meta_read(Relation index, AnnMeta *meta);
+
+/*
+ * The calibration of an index as ann_index_chunk tells it, for the planner: NULL also if
+ * the index is of another version of the format, which only who uses it must care about.
+ */
+extern const AnnCalibration *ann_calibration_peek(Relation index);
+
+/* Write a calibration of the present epoch; its number is given here. */
+extern void ann_calibration_write(Relation index, const AnnCalibration *calibration);
 
 /* Bytes of a vector of 'dim' elements in a scalar kind. */
 extern Size ann_scalar_bytes(AnnScalar scalar, int dim);
