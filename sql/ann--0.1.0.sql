@@ -89,6 +89,47 @@ BEGIN
 END
 $$;
 
+/*
+ * Balls: what is within a distance of a query, and the operator that a range scan
+ * is made of.  WHERE column <-> query < radius becomes column <@~ l2_ball(query,
+ * radius) where an index can tell.  The query has a type that all others are cast
+ * to, without loss but for integers beyond 2^53.
+ */
+DO $$
+DECLARE
+	a regtype;
+	ball record;
+BEGIN
+	FOR ball IN
+		VALUES ('l2_ball', 'Euclidean distance'),
+			   ('cosine_ball', 'cosine distance'),
+			   ('ip_ball', 'negative inner product')
+	LOOP
+		EXECUTE pg_catalog.format(
+			'CREATE TYPE %1$I AS (centre double precision[], radius double precision);
+			 COMMENT ON TYPE %1$I IS %2$L;
+			 CREATE FUNCTION %1$I(centre double precision[], radius double precision) RETURNS %1$I
+				AS ''MODULE_PATHNAME'', ''ann_ball''
+				LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+			 COMMENT ON FUNCTION %1$I(double precision[], double precision) IS %2$L',
+			ball.column1,
+			pg_catalog.format('what is within a distance of a vector: %s', ball.column2));
+		FOREACH a IN ARRAY ARRAY['real[]', 'double precision[]']::regtype[] LOOP
+			EXECUTE pg_catalog.format(
+				'CREATE FUNCTION ann_in_ball(%1$s, %2$I) RETURNS boolean
+					AS ''MODULE_PATHNAME'', ''ann_in_%2$s''
+					LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+					SUPPORT ann_distance_support;
+				 COMMENT ON FUNCTION ann_in_ball(%1$s, %2$I) IS %3$L;
+				 CREATE OPERATOR <@~ (LEFTARG = %1$s, RIGHTARG = %2$I,
+					FUNCTION = ann_in_ball, RESTRICT = contsel, JOIN = contjoinsel);
+				 COMMENT ON OPERATOR <@~ (%1$s, %2$I) IS %3$L',
+				a, ball.column1, pg_catalog.format('in a ball of the %s', ball.column2));
+		END LOOP;
+	END LOOP;
+END
+$$;
+
 CREATE FUNCTION annoyhandler(internal) RETURNS index_am_handler
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
 COMMENT ON FUNCTION annoyhandler(internal) IS 'annoy index access method handler';
@@ -106,7 +147,7 @@ COMMENT ON ACCESS METHOD ann_hnsw IS
 /*
  * The operator classes: one for each method, type of a column and distance,
  * each in a family of its own.  A class orders by the distance of its column
- * to a query of any of the types above.
+ * to a query of any of the types above, and searches balls of that distance.
  */
 DO $$
 DECLARE
@@ -136,8 +177,8 @@ BEGIN
 					class_default := 'DEFAULT';
 				END IF;
 
-				members := pg_catalog.format('FUNCTION 1 %I(%s, %s)',
-					distance.column2, a, a);
+				members := pg_catalog.format('FUNCTION 1 %I(%s, %s), OPERATOR 2 <@~ (%s, %I)',
+					distance.column2, a, a, a, distance.column1 OPERATOR(pg_catalog.||) '_ball');
 				FOREACH b IN ARRAY types LOOP
 					members := pg_catalog.format(
 						'%s, OPERATOR 1 %s (%s, %s) FOR ORDER BY pg_catalog.float_ops',

@@ -28,6 +28,17 @@ CREATE OPERATOR CLASS two_metrics FOR TYPE real[] USING annoy AS
 CREATE OPERATOR CLASS search FOR TYPE real[] USING annoy AS
 	FUNCTION 1 l2_distance(real[], real[]),
 	OPERATOR 1 = (anyarray, anyarray);
+CREATE OPERATOR CLASS range_to_order FOR TYPE real[] USING annoy AS
+	FUNCTION 1 l2_distance(real[], real[]),
+	OPERATOR 2 <-> (real[], real[]) FOR ORDER BY float_ops;
+CREATE OPERATOR CLASS foreign_range FOR TYPE real[] USING annoy AS
+	FUNCTION 1 l2_distance(real[], real[]),
+	OPERATOR 1 <-> (real[], real[]) FOR ORDER BY float_ops,
+	OPERATOR 2 = (anyarray, anyarray);
+CREATE OPERATOR CLASS wrong_range FOR TYPE real[] USING annoy AS
+	FUNCTION 1 l2_distance(real[], real[]),
+	OPERATOR 1 <-> (real[], real[]) FOR ORDER BY float_ops,
+	OPERATOR 2 <@~ (real[], cosine_ball);
 CREATE OPERATOR CLASS wrong_order FOR TYPE real[] USING annoy AS
 	FUNCTION 1 l2_distance(real[], real[]),
 	OPERATOR 1 <-> (real[], real[]) FOR ORDER BY integer_ops;
@@ -47,13 +58,16 @@ SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'two_types';
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'foreign_operator';
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'two_metrics';
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'search';
+SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'range_to_order';
+SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'foreign_range';
+SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'wrong_range';
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'wrong_order';
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'wrong_type';
 SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname = 'one_query';
 
 -- PostgreSQL refuses these itself
 CREATE OPERATOR CLASS second FOR TYPE real[] USING annoy AS
-	OPERATOR 2 <-> (real[], real[]) FOR ORDER BY float_ops;
+	OPERATOR 3 <-> (real[], real[]) FOR ORDER BY float_ops;
 CREATE OPERATOR CLASS second FOR TYPE real[] USING annoy AS
 	FUNCTION 2 l2_distance(real[], real[]);
 CREATE OPERATOR CLASS stored FOR TYPE real[] USING annoy AS

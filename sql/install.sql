@@ -17,7 +17,7 @@ FROM pg_proc JOIN pg_depend ON objid = pg_proc.oid AND classid = 'pg_proc'::regc
 WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ann') AND deptype = 'e'
 GROUP BY proname ORDER BY proname COLLATE "C";
 
--- operators by name; each has itself with swapped operands as commutator
+-- operators by name; each distance has itself with swapped operands as commutator
 SELECT o.oprname, count(*), bool_and(c.oprname = o.oprname AND
 	c.oprleft = o.oprright AND c.oprright = o.oprleft AND c.oprcode <> 0) AS commutes
 FROM pg_operator o
@@ -26,12 +26,15 @@ LEFT JOIN pg_operator c ON c.oid = o.oprcom
 WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ann') AND deptype = 'e'
 GROUP BY o.oprname ORDER BY o.oprname COLLATE "C";
 
--- operator classes; each orders by one distance, to a query of six types
+-- operator classes; each orders by one distance, to a query of six types, and
+-- searches balls of it
 SELECT amname, opcname, opcintype::regtype, opcdefault, amvalidate(c.oid) AS valid,
 	(SELECT string_agg(DISTINCT o.oprname, ' ') FROM pg_amop m JOIN pg_operator o ON o.oid = m.amopopr
 	 WHERE m.amopfamily = c.opcfamily) AS operator,
 	(SELECT count(*) FROM pg_amop m WHERE m.amopfamily = c.opcfamily AND
-	 m.amoplefttype = c.opcintype AND m.amoppurpose = 'o') AS queries
+	 m.amoplefttype = c.opcintype AND m.amoppurpose = 'o') AS queries,
+	(SELECT m.amoprighttype::regtype FROM pg_amop m WHERE m.amopfamily = c.opcfamily AND
+	 m.amoplefttype = c.opcintype AND m.amoppurpose = 's') AS ball
 FROM pg_opclass c JOIN pg_am a ON a.oid = opcmethod
 JOIN pg_depend ON objid = c.oid AND classid = 'pg_opclass'::regclass
 WHERE refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ann') AND deptype = 'e'

@@ -36,6 +36,29 @@
 #define ann_path_disable(path) ((void) (path))
 #endif
 
+/* 18 names the direction of a sort by a type of its own. */
+#if PG_VERSION_NUM >= 180000
+#define ann_pathkey_ascends(pathkey) ((pathkey)->pk_cmptype == COMPARE_LT)
+#else
+#define ann_pathkey_ascends(pathkey) ((pathkey)->pk_strategy == BTLessStrategyNumber)
+#endif
+
+/*
+ * Go through the members of an equivalence class, those of the table with these
+ * relids among them even if it is a partition, which 18 keeps apart.
+ */
+#if PG_VERSION_NUM >= 180000
+#define ANN_FOREACH_MEMBER(member, eclass, relids) \
+	EquivalenceMemberIterator members; \
+	setup_eclass_member_iterator(&members, eclass, relids); \
+	while ((member = eclass_member_iterator_next(&members)) != NULL)
+#else
+#define ANN_FOREACH_MEMBER(member, eclass, relids) \
+	for (int members = 0; members < list_length((eclass)->ec_members) && \
+		 (member = list_nth_node(EquivalenceMember, (eclass)->ec_members, members)) != NULL; \
+		 members++)
+#endif
+
 /* 16 renamed the file of a relation. */
 #if PG_VERSION_NUM >= 160000
 #define ANN_LOCATOR(relation) (&(relation)->rd_locator)

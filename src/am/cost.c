@@ -6,6 +6,8 @@
  * the few that it finds late.  That serves ORDER BY ... LIMIT, whose user has
  * asked for nothing else; not what needs the whole of the rows in order, or
  * makes one value of them all.  Hence a price by what stands above the scan.
+ *
+ * A range ends by itself, and is worth its price whatever stands above.
  */
 #include "postgres.h"
 
@@ -54,6 +56,9 @@
 /* Vectors that a search compares exactly, beside some for each row wanted. */
 #define RERANKED_MINIMUM 32
 #define RERANKED_PER_ROW 4
+
+/* A range that is so large a share of the table is searched by a pass over all. */
+#define PASS_SHARE 0.5
 
 /* Pages of a graph's entries that a search reads, and codes on such a page. */
 #define ENTRY_PAGES 3
@@ -234,6 +239,76 @@ rest_cost(IndexOptInfo *index, Cost seq_page)
 		2.0 * cpu_operator_cost * rows * log2(rows);
 }
 
+/* The share of the rows that is in the range of a path: see range.c. */
+static double
+range_share(PlannerInfo *root, IndexPath *path)
+{
+	double		result = 1;
+	ListCell   *cell;
+
+	foreach(cell, path->indexclauses)
+	{
+		IndexClause *clause = lfirst_node(IndexClause, cell);
+		RestrictInfo *qual = linitial_node(RestrictInfo, clause->indexquals);
+
+		result *= qual->norm_selec >= 0 ? qual->norm_selec
+			: clause_selectivity(root, (Node *) qual, path->indexinfo->rel->relid,
+								 JOIN_INNER, NULL);
+	}
+	return result;
+}
+
+/*
+ * How many rows of a range are searched for at first: all, unless there is a LIMIT
+ * that fewer are enough for, as far as the other conditions on the table let them pass.
+ */
+static double
+range_wanted(PlannerInfo *root, IndexPath *path, double in_range)
+{
+	double		limit = rows_wanted(root);
+	double		pass = Max(path->path.rows, 1);
+
+	if (limit <= 0 || limit >= pass)
+		return in_range;
+	return Min(in_range * limit / pass, in_range);
+}
+
+/* The search for the first rows, then for all of the range. */
+static void
+range_cost(PlannerInfo *root, IndexPath *path, double loop_count, double share,
+		   Cost *startup_cost, Cost *total_cost, double *pages)
+{
+	IndexOptInfo *index = path->indexinfo;
+	double		rows = Max(index->tuples, 1);
+	double		in_range = Max(share * rows, 1);
+	double		random_page;
+	double		seq_page;
+
+	get_tablespace_page_costs(index->reltablespace, &random_page, &seq_page);
+	if (share > PASS_SHARE)
+	{
+		*startup_cost = *total_cost = rest_cost(index, seq_page);
+		*pages = index->pages;
+		return;
+	}
+	*startup_cost = search_cost(root, index, range_wanted(root, path, in_range), loop_count,
+								random_page, pages);
+	*total_cost = search_cost(root, index, in_range, loop_count, random_page, pages) +
+		in_range * cpu_index_tuple_cost;
+}
+
+/*
+ * Does the path search a range that core has matched, but order by a distance?  It may
+ * be one of another query: then the scan reads on to the end.  Those that we have
+ * matched are around the same query (range.c).
+ */
+static bool
+is_order_of_another(const IndexPath *path)
+{
+	return path->indexorderbys != NIL && path->indexclauses != NIL &&
+		!linitial_node(IndexClause, path->indexclauses)->lossy;
+}
+
 void
 ann_cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count,
 				  Cost *startup_cost, Cost *total_cost,
@@ -248,10 +323,18 @@ ann_cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	*pages = 0;
 
 	/* a second distance would have to break the ties of the first */
-	if (list_length(path->indexorderbys) != 1 || is_minmax_aggregate(root))
+	if (list_length(path->indexorderbys) > 1 ||
+		(path->indexorderbys == NIL && path->indexclauses == NIL) ||
+		(path->indexorderbys != NIL && is_minmax_aggregate(root)))
 	{
 		*startup_cost = *total_cost = IMPOSSIBLE_COST;
 		ann_path_disable(&path->path);
+		return;
+	}
+	if (path->indexclauses != NIL && !is_order_of_another(path))
+	{
+		*selectivity = range_share(root, path);
+		range_cost(root, path, loop_count, *selectivity, startup_cost, total_cost, pages);
 		return;
 	}
 

@@ -19,9 +19,13 @@
 #include "store/format.h"
 #include "utils/rel.h"
 
-/* The one strategy: the distance of the column to a query, to order by. */
+/*
+ * The strategies: the distance of the column to a query, to order by; and whether
+ * the column is in a ball, to search by.
+ */
 #define ANN_DISTANCE_STRATEGY	1
-#define ANN_NUM_STRATEGIES		1
+#define ANN_RANGE_STRATEGY		2
+#define ANN_NUM_STRATEGIES		2
 
 /* The one support function: the same distance between two values of the column. */
 #define ANN_DISTANCE_PROC		1

@@ -9,6 +9,7 @@
 #include "am/limit.h"
 #include "am/method.h"
 #include "am/options.h"
+#include "am/range.h"
 #include "am/sort_column.h"
 #include "compat.h"
 #include "store/page.h"
@@ -41,5 +42,6 @@ _PG_init(void)
 	ann_options_init();
 	ann_alter_init();
 	ann_limit_init();
+	ann_range_init();
 	ann_sort_column_init();
 }

@@ -15,8 +15,10 @@
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type_d.h"
+#include "catalog/pg_type.h"
 #include "commands/defrem.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -28,44 +30,57 @@ static const Oid query_types[] = {
 	INT4ARRAYOID, INT8ARRAYOID, INT2ARRAYOID
 };
 
-/* The metrics, by the C functions of operators.c. */
-static const struct
+/* A C function of operators.c or ball.c, and the metric that it computes. */
+typedef struct MetricSymbol
 {
 	const char *symbol;
 	AnnMetric	metric;
-}			metrics[] = {
+} MetricSymbol;
+
+static const MetricSymbol distances[] = {
 	{"ann_l2_distance", ANN_METRIC_L2},
 	{"ann_cosine_distance", ANN_METRIC_COSINE},
 	{"ann_negative_inner_product", ANN_METRIC_IP}
 };
 
-/* No metric: no value of AnnMetric is zero. */
-#define NO_METRIC 0
+static const MetricSymbol balls[] = {
+	{"ann_in_l2_ball", ANN_METRIC_L2},
+	{"ann_in_cosine_ball", ANN_METRIC_COSINE},
+	{"ann_in_ip_ball", ANN_METRIC_IP}
+};
 
-/* The metric that an SQL function computes, or NO_METRIC. */
+StaticAssertDecl(lengthof(distances) == lengthof(balls), "a ball for each distance");
+
+/* The metric of an SQL function if it is one of these, else ANN_NO_METRIC. */
 static AnnMetric
-metric_of_function(Oid function)
+look_up_metric(Oid function, const MetricSymbol *metrics)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	AnnMetric	result = NO_METRIC;
+	AnnMetric	result = ANN_NO_METRIC;
 	Datum		source;
 	bool		isnull;
 
 	if (!HeapTupleIsValid(tuple))
-		return NO_METRIC;
+		return ANN_NO_METRIC;
 
 	source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
 	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId && !isnull)
 	{
 		char	   *symbol = TextDatumGetCString(source);
 
-		for (int i = 0; i < lengthof(metrics); i++)
+		for (int i = 0; i < lengthof(distances); i++)
 			if (strcmp(symbol, metrics[i].symbol) == 0)
 				result = metrics[i].metric;
 		pfree(symbol);
 	}
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+AnnMetric
+ann_function_metric(Oid function)
+{
+	return look_up_metric(function, distances);
 }
 
 static bool
@@ -89,9 +104,9 @@ ann_opclass(Relation index)
 	AnnOpclass	result;
 	Oid			type = index->rd_opcintype[0];
 
-	result.metric = metric_of_function(index_getprocid(index, 1, ANN_DISTANCE_PROC));
+	result.metric = ann_function_metric(index_getprocid(index, 1, ANN_DISTANCE_PROC));
 	result.is_double = (type == FLOAT8ARRAYOID);
-	if (result.metric == NO_METRIC || !is_column_type(type))
+	if (result.metric == ANN_NO_METRIC || !is_column_type(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("operator class of index \"%s\" has no distance that the index could compute",
@@ -111,6 +126,53 @@ ann_is_index(Relation index)
 	return index->rd_indam != NULL && index->rd_indam->amvalidate == ann_validate;
 }
 
+/* The function that makes a ball has the name and schema of its type. */
+static Oid
+find_ball_function(Oid ball)
+{
+	const Oid	arguments[] = {FLOAT8ARRAYOID, FLOAT8OID};
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(ball));
+	Form_pg_type type;
+	List	   *name;
+	Oid			result;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	type = (Form_pg_type) GETSTRUCT(tuple);
+	name = list_make2(makeString(get_namespace_name(type->typnamespace)),
+					  makeString(pstrdup(NameStr(type->typname))));
+	ReleaseSysCache(tuple);
+	result = LookupFuncName(name, lengthof(arguments), arguments, true);
+	if (OidIsValid(result) && get_func_rettype(result) != ball)
+		return InvalidOid;
+	return result;
+}
+
+bool
+ann_opclass_range(Oid family, Oid type, AnnRange *range)
+{
+	CatCList   *operators = SearchSysCacheList2(AMOPSTRATEGY, ObjectIdGetDatum(family),
+												ObjectIdGetDatum(type));
+
+	range->metric = ann_function_metric(get_opfamily_proc(family, type, type,
+														  ANN_DISTANCE_PROC));
+	range->oper = InvalidOid;
+	for (int i = 0; i < operators->n_members; i++)
+	{
+		Form_pg_amop member = (Form_pg_amop) GETSTRUCT(&operators->members[i]->tuple);
+
+		if (member->amopstrategy != ANN_RANGE_STRATEGY)
+			continue;
+		range->oper = member->amopopr;
+		range->ball = member->amoprighttype;
+	}
+	ReleaseCatCacheList(operators);
+	if (range->metric == ANN_NO_METRIC || !OidIsValid(range->oper))
+		return false;
+	range->make_ball = find_ball_function(range->ball);
+	return OidIsValid(range->make_ball);
+}
+
 /* What is being validated, and what is known of it. */
 typedef struct Validation
 {
@@ -118,7 +180,7 @@ typedef struct Validation
 	const char *opclass;
 	const char *family;
 	Oid			type;			/* the column's */
-	AnnMetric	metric;			/* by the support function, or NO_METRIC */
+	AnnMetric	metric;			/* by the support function, or ANN_NO_METRIC */
 	bool		has_operator;	/* distance of two values of the column's type */
 	bool		valid;
 } Validation;
@@ -147,7 +209,7 @@ find_function_fault(Form_pg_amproc member, AnnMetric metric)
 		return "A support function must have equal left and right input types.";
 	if (!check_amproc_signature(member->amproc, FLOAT8OID, true, 2, 2, type, type))
 		return "The support function must take two values of the column's type, and return double precision.";
-	if (metric == NO_METRIC)
+	if (metric == ANN_NO_METRIC)
 		return "The support function must be a distance of the extension ann.";
 	return NULL;
 }
@@ -155,7 +217,7 @@ find_function_fault(Form_pg_amproc member, AnnMetric metric)
 static void
 validate_function(Validation *v, Form_pg_amproc member)
 {
-	AnnMetric	metric = metric_of_function(member->amproc);
+	AnnMetric	metric = ann_function_metric(member->amproc);
 	const char *fault = find_function_fault(member, metric);
 
 	if (fault != NULL)
@@ -166,17 +228,15 @@ validate_function(Validation *v, Form_pg_amproc member)
 
 /*
  * What is wrong with an operator; NULL if nothing.  'metric' is that of the
- * operator class, or NO_METRIC if it has none.
+ * operator class, or ANN_NO_METRIC if it has none.
  */
 static const char *
-find_operator_fault(Form_pg_amop member, AnnMetric metric)
+find_distance_fault(Form_pg_amop member, AnnMetric metric)
 {
 	Oid			float_ops = get_opclass_family(GetDefaultOpClass(FLOAT8OID, BTREE_AM_OID));
 
-	if (member->amopstrategy != ANN_DISTANCE_STRATEGY)
-		return "The method has no strategy of this number.";
 	if (member->amoppurpose != AMOP_ORDER)
-		return "The method can order by operators, but not search by them.";
+		return "The method can order by operators of this strategy, but not search by them.";
 	if (member->amopsortfamily != float_ops)
 		return "Distances must be sorted by the operator family float_ops.";
 	if (!check_amop_signature(member->amopopr, FLOAT8OID,
@@ -184,10 +244,42 @@ find_operator_fault(Form_pg_amop member, AnnMetric metric)
 		return "The operator must have the types of its entry, and return double precision.";
 	if (!is_column_type(member->amoplefttype) || !is_query_type(member->amoprighttype))
 		return "The method does not support these types.";
-	if (metric != NO_METRIC &&
-		metric_of_function(get_opcode(member->amopopr)) != metric)
+	if (metric != ANN_NO_METRIC &&
+		ann_function_metric(get_opcode(member->amopopr)) != metric)
 		return "The operator must measure the same as the support function.";
 	return NULL;
+}
+
+/* The same of one that searches balls. */
+static const char *
+find_range_fault(Form_pg_amop member, AnnMetric metric)
+{
+	AnnMetric	ball = look_up_metric(get_opcode(member->amopopr), balls);
+
+	if (member->amoppurpose != AMOP_SEARCH)
+		return "The method can search by operators of this strategy, but not order by them.";
+	if (!check_amop_signature(member->amopopr, BOOLOID,
+							  member->amoplefttype, member->amoprighttype))
+		return "The operator must have the types of its entry, and return boolean.";
+	if (!is_column_type(member->amoplefttype) || ball == ANN_NO_METRIC)
+		return "The method does not support these types.";
+	if (metric != ANN_NO_METRIC && ball != metric)
+		return "The operator must measure the same as the support function.";
+	return NULL;
+}
+
+static const char *
+find_operator_fault(Form_pg_amop member, AnnMetric metric)
+{
+	switch (member->amopstrategy)
+	{
+		case ANN_DISTANCE_STRATEGY:
+			return find_distance_fault(member, metric);
+		case ANN_RANGE_STRATEGY:
+			return find_range_fault(member, metric);
+		default:
+			return "The method has no strategy of this number.";
+	}
 }
 
 /* Must come after the support function, which tells the metric. */
@@ -225,7 +317,7 @@ validate_completeness(Validation *v)
 
 	if (!is_column_type(v->type))
 		fault = "The method does not support its type.";
-	else if (v->metric == NO_METRIC)
+	else if (v->metric == ANN_NO_METRIC)
 		fault = "It has no valid support function.";
 	else if (!v->has_operator)
 		fault = "It has no valid operator for two values of its type.";
@@ -243,7 +335,7 @@ validate_completeness(Validation *v)
 bool
 ann_validate(Oid opclass)
 {
-	Validation	v = {.metric = NO_METRIC, .has_operator = false, .valid = true};
+	Validation	v = {.metric = ANN_NO_METRIC, .has_operator = false, .valid = true};
 	HeapTuple	class_tuple;
 	HeapTuple	family_tuple;
 	Form_pg_opclass class_form;

@@ -143,7 +143,7 @@ examine_operand(PlannerInfo *root, Node *node)
 	while (IsA(node, RelabelType))
 		node = (Node *) ((RelabelType *) node)->arg;
 	o.type = getBaseType(o.type);
-	if (IsA(node, Const))
+	if (IsA(node, Const) && OidIsValid(get_element_type(o.type)))
 		examine_const((Const *) node, &o);
 	else if (IsA(node, Var))
 		examine_var(root, (Var *) node, &o);

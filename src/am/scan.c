@@ -1,7 +1,7 @@
 /*
  * scan.c
  *	  ORDER BY distance: rows in ascending distance, all of them if one reads
- *	  on.
+ *	  on.  WHERE distance < radius: those that are within it.
  *
  * A scan goes through stages.  Each finds and measures more elements than the one
  * before, in the way of the method (scan_forest.c, scan_graph.c); then those are
@@ -15,6 +15,12 @@
  *
  * Elements tell distances as intervals (element.h).  Where the intervals of
  * neighbours overlap, the table is asked which row is the nearer.
+ *
+ * A range is a ball around the query (ball.h).  When a stage has found fewer rows in
+ * it than it was broad enough for, these are all, and the scan ends with them.  Unless
+ * a LIMIT is met before, nothing of a range in order is returned until then, so
+ * that no row of it is late.  Without an order, rows are returned as they are found.
+ * Those that may be outside by their interval are to be rechecked.
  */
 #include "postgres.h"
 
@@ -23,6 +29,8 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "am/ball.h"
+#include "am/calibration.h"
 #include "am/leaf_search.h"
 #include "am/limit.h"
 #include "am/method.h"
@@ -40,6 +48,13 @@
 
 /* Rows that a scan is prepared to return when nothing tells how many. */
 #define DEFAULT_LIMIT 100
+
+/*
+ * The first stage of a range is broad enough for so many times the rows that are
+ * expected in it, and so many more.
+ */
+#define RANGE_MARGIN 1.25
+#define RANGE_MINIMUM 10
 
 /*
  * Among so many times the rows wanted, counting those that are dead and have not
@@ -85,20 +100,82 @@ free_scan(AnnScan *s)
 	MemoryContextReset(s->context);
 }
 
-/*
- * The query as doubles.  Its own life ends with the expression that made it.
- */
-static void
-read_query(AnnScan *s, Datum argument)
+/* The elements of an array as doubles: its own life ends with the expression. */
+static const double *
+read_vector(Datum argument, int *dim)
 {
 	ArrayType  *array = DatumGetArrayTypePCopy(argument);
-	int			dim = ann_source_check(array);
-	double	   *values = palloc(sizeof(double) * dim);
+	double	   *values;
 
-	ann_source_doubles(array, dim, values);
+	*dim = ann_source_check(array);
+	values = palloc(sizeof(double) * *dim);
+	ann_source_doubles(array, *dim, values);
 	pfree(array);
-	s->dim = dim;
-	s->values = values;
+	return values;
+}
+
+/* The query that rows are ordered by. */
+static void
+read_order(IndexScanDesc scan, AnnScan *s)
+{
+	ScanKey		order = scan->numberOfOrderBys > 0 ? &scan->orderByData[0] : NULL;
+
+	s->ordered = (order != NULL);
+	s->null_query = (order == NULL || (order->sk_flags & SK_ISNULL));
+	if (!s->null_query)
+		s->values = read_vector(order->sk_argument, &s->dim);
+}
+
+/*
+ * A ball that rows are to be in.  Without an order its centre is the query; with one
+ * around the same query the scan ends at the radius.  Another ball than that
+ * one is left to the recheck.  False if it is NULL: then nothing is in it.
+ */
+static bool
+read_range(AnnScan *s, const ScanKeyData *key)
+{
+	AnnBall		ball;
+	const double *centre;
+	int			dim;
+
+	if (!ann_is_ball_key(key))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("index cannot search by the operator of strategy %d", key->sk_strategy),
+				 errdetail("It is not of the extension ann."),
+				 errhint("Use an operator class that comes with the extension, for example real_l2_ops.")));
+	if ((key->sk_flags & SK_ISNULL) || !ann_ball_read(key->sk_argument, &ball))
+		return false;
+	centre = read_vector(ball.centre, &dim);
+	if (!s->ordered && !s->has_range)
+	{
+		s->values = centre;
+		s->dim = dim;
+		s->null_query = false;
+	}
+	s->has_range = true;
+	if (s->null_query || dim != s->dim ||
+		memcmp(centre, s->values, sizeof(double) * dim) != 0)
+		s->recheck = true;
+	else if (!isnan(ball.radius))
+	{
+		s->has_end = true;
+		s->radius = Min(s->radius, ball.radius);
+	}
+	return true;
+}
+
+/* What is asked for.  False if that is nothing. */
+static bool
+read_keys(IndexScanDesc scan, AnnScan *s)
+{
+	read_order(scan, s);
+	for (int i = 0; i < scan->numberOfKeys; i++)
+	{
+		if (!read_range(s, &scan->keyData[i]))
+			return false;
+	}
+	return true;
 }
 
 /* A query is subject to the same rules as the rows. */
@@ -172,6 +249,7 @@ reset_scan(AnnScan *s)
 	s->num_blocks = InvalidBlockNumber;
 	s->returned = -get_float8_infinity();
 	s->excluded = ANN_SEEN_NOTHING;
+	s->radius = get_float8_infinity();
 }
 
 /* What is known of the index; from here on its cache may be taken away. */
@@ -195,17 +273,15 @@ ann_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 {
 	AnnScan  *s = scan->opaque;
 	MemoryContext old;
-	ScanKey		order;
 
+	if (keys != NULL && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, sizeof(ScanKeyData) * scan->numberOfKeys);
 	if (orderbys != NULL && scan->numberOfOrderBys > 0)
 		memmove(scan->orderByData, orderbys, sizeof(ScanKeyData) * scan->numberOfOrderBys);
 	reset_scan(s);
 	old = MemoryContextSwitchTo(s->context);
 
-	order = scan->numberOfOrderBys > 0 ? &scan->orderByData[0] : NULL;
-	s->null_query = (order == NULL || (order->sk_flags & SK_ISNULL));
-	if (!s->null_query)
-		read_query(s, order->sk_argument);
+	s->phase = read_keys(scan, s) ? ANN_SCAN_START : ANN_SCAN_END;
 
 	/* from here on no catalog is read, which could take the numbers away */
 	read_numbers(scan, s);
@@ -441,13 +517,9 @@ enough_visible(IndexScanDesc scan, AnnScan *s)
 	return visible >= s->wanted;
 }
 
-/*
- * One more stage; false when the pass over the rest is to come.  It comes after a
- * stage that says so, and after the first one where late rows would have to make up
- * the LIMIT.
- */
+/* One more stage; false when the pass over the rest is to come. */
 static bool
-next_stage(IndexScanDesc scan, AnnScan *s)
+search_stage(IndexScanDesc scan, AnnScan *s)
 {
 	bool		found;
 
@@ -463,9 +535,39 @@ next_stage(IndexScanDesc scan, AnnScan *s)
 	drop_returned(s);
 	found = s->method->stage(scan, s);
 	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
-	if (!found)
-		return false;
-	return s->stages > 1 || s->wanted * DEAD_SHARE <= s->rows || enough_visible(scan, s);
+	return found;
+}
+
+/* Has the stage been broad enough for all that is in the range? */
+static bool
+found_range(const AnnScan *s)
+{
+	int			inside = 0;
+
+	while (inside < s->results.count && s->results.entries[inside].low <= s->radius)
+		inside++;
+	return inside < s->wanted;
+}
+
+/*
+ * Stages until there may be something to return; false when the pass over the rest
+ * is to come.  It comes after a stage that says so, and after the first one where
+ * late rows would have to make up the LIMIT.
+ */
+static bool
+next_stage(IndexScanDesc scan, AnnScan *s)
+{
+	do
+	{
+		if (!search_stage(scan, s))
+			return false;
+		s->complete = s->has_end && found_range(s);
+	} while (s->has_end && !s->complete && s->wanted < s->limit);
+
+	if (s->complete)
+		s->bound = get_float8_infinity();
+	return s->complete || s->stages > 1 || s->wanted * DEAD_SHARE <= s->rows ||
+		enough_visible(scan, s);
 }
 
 static void
@@ -480,6 +582,7 @@ add_row(AnnScan *s, AnnRowArray *out, double distance, const ItemPointerData *ti
 			: repalloc_huge(out->rows, sizeof(AnnRow) * out->capacity);
 	}
 	out->rows[out->count].distance = distance;
+	out->rows[out->count].recheck = false;
 	out->rows[out->count++].tid = *tid;
 }
 
@@ -495,6 +598,13 @@ compare_rows(const void *a, const void *b)
 	return float8_cmp_internal(((const AnnRow *) a)->distance, ((const AnnRow *) b)->distance);
 }
 
+/* Is this distance beyond the end of the scan? */
+static bool
+is_beyond(const AnnScan *s, double distance)
+{
+	return s->has_end && !(distance <= s->radius);
+}
+
 /* Put the rows of a hit out, with their own distances if they may differ. */
 static void
 put_out(IndexScanDesc scan, AnnScan *s, const AnnHit *hit, bool exactly)
@@ -508,10 +618,15 @@ put_out(IndexScanDesc scan, AnnScan *s, const AnnHit *hit, bool exactly)
 		if (exactly && hit->low != hit->high &&
 			!ann_scan_row_distance(scan, s, tid, &distance))
 			continue;
+		if (is_beyond(s, distance))
+			continue;
 		if (isnan(distance))
 			keep_hit(s, distance, distance, 1, tid, NULL);
 		else
+		{
 			add_out(s, distance, tid);
+			s->out.rows[s->out.count - 1].recheck = !exactly && hit->high > s->radius;
+		}
 	}
 }
 
@@ -544,15 +659,16 @@ return_results(IndexScanDesc scan, AnnScan *s)
 {
 	AnnHitArray   *results = &s->results;
 	int			first = s->next_result;
+	double		end = Min(s->bound, s->radius);
 	double		high;
 	bool		several;
 
-	if (first >= results->count || results->entries[first].low > s->bound)
+	if (first >= results->count || results->entries[first].low > end)
 		return false;
 	high = results->entries[first].high;
 	for (s->next_result++; s->next_result < results->count; s->next_result++)
 	{
-		if (results->entries[s->next_result].low > Min(high, s->bound))
+		if (results->entries[s->next_result].low > Min(high, end))
 			break;
 		high = Max(high, results->entries[s->next_result].high);
 	}
@@ -571,6 +687,35 @@ return_results(IndexScanDesc scan, AnnScan *s)
 	if (high > s->returned)
 		s->returned = high;
 	return true;
+}
+
+/* Put out all of the range that the stage has found, in no order. */
+static bool
+return_range(IndexScanDesc scan, AnnScan *s)
+{
+	s->out.count = s->out.next = 0;
+	while (s->next_result < s->results.count &&
+		   s->results.entries[s->next_result].low <= s->radius)
+		put_out(scan, s, &s->results.entries[s->next_result++], false);
+	return s->out.count > 0;
+}
+
+/* Put out the late rows of a range, of which there is nothing else. */
+static bool
+return_late(IndexScanDesc scan, AnnScan *s)
+{
+	int			count = s->late.count;
+
+	s->out.count = s->out.next = 0;
+	for (int i = 0; i < count; i++)
+	{
+		AnnHit		hit = s->late.entries[i];
+
+		put_out(scan, s, &hit, true);
+	}
+	s->late.count = 0;
+	qsort(s->out.rows, s->out.count, sizeof(AnnRow), compare_rows);
+	return s->out.count > 0;
 }
 
 /* ---- the rest ---- */
@@ -594,7 +739,7 @@ begin_sort(AnnScan *s)
 
 /*
  * Sort a row by its own distance, which the table tells unless the element does.
- * NaN is for behind the late rows.
+ * NaN is for behind the late rows; what is beyond the end is not for any place.
  */
 static void
 sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
@@ -602,7 +747,9 @@ sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
 {
 	double		distance = low;
 
-	if (low != high && !ann_scan_row_distance(scan, s, tid, &distance))
+	if (is_beyond(s, low) ||
+		(low != high && !ann_scan_row_distance(scan, s, tid, &distance)) ||
+		is_beyond(s, distance))
 		return;
 	if (isnan(distance))
 	{
@@ -670,7 +817,7 @@ sort_element(IndexScanDesc scan, AnnScan *s, AnnElementRef ref)
 	int			capacity = 0,
 				n;
 
-	if (!ann_scan_measure(scan, s, ref, &low, &high))
+	if (!ann_scan_measure(scan, s, ref, &low, &high) || is_beyond(s, low))
 		return;
 	n = ann_element_tids(scan->indexRelation, &s->info, ref, s->element, &tids, &capacity);
 	for (int i = 0; i < n; i++)
@@ -841,28 +988,58 @@ has_distances(const AnnScan *s)
 		s->info.meta.metric != ANN_METRIC_COSINE;
 }
 
+/*
+ * How broad the first stage is to be for what is in the range, up to the LIMIT.  A
+ * range in order goes on to its end unless the LIMIT is sure to be met before; rows
+ * that match are those that pass the filter, of which the range is a part.
+ */
+static void
+start_range(IndexScanDesc scan, AnnScan *s, double limit, double matches)
+{
+	double		share = -1;
+
+	if (s->query != NULL)
+		share = ann_calibration_share(scan->indexRelation, s->radius, s->query->norm);
+	s->wanted = share < 0 ? DEFAULT_LIMIT : share * s->rows * RANGE_MARGIN + RANGE_MINIMUM;
+	s->limit = get_float8_infinity();
+	if (limit > 0 && (!s->ordered || limit * 2 <= matches))
+		s->limit = limit;
+	s->wanted = Min(s->wanted, s->limit);
+}
+
 static void
 start_scan(IndexScanDesc scan, AnnScan *s)
 {
-	double		rows;
-	double		limit = ann_limit_for_scan(scan, &rows);
+	double		matches;
+	double		limit = ann_limit_for_scan(scan, &matches);
 
 	pgstat_count_index_scan(scan->indexRelation);
 	ann_count_search(scan);
-	if (s->null_query || !has_distances(s))
+
+	/* no distances, or none that are asked for */
+	if (s->null_query || !has_distances(s) || !(s->ordered || s->has_end))
 	{
-		s->phase = ANN_SCAN_UNORDERED;
+		s->phase = s->has_end ? ANN_SCAN_END : ANN_SCAN_UNORDERED;
 		return;
 	}
 	s->wanted = limit > 0 ? limit : DEFAULT_LIMIT;
+	if (s->has_end)
+		start_range(scan, s, limit, matches);
 	s->phase = ANN_SCAN_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
-	if (s->wanted * 2 > Min(rows, s->rows))
+	if (s->wanted * 2 > (s->has_end ? s->rows : Min(matches, s->rows)))
 	{
 		start_rest(scan, s);
 		s->phase = ANN_SCAN_REST;
 	}
+}
+
+/* The next of what the stages have found. */
+static bool
+return_found(IndexScanDesc scan, AnnScan *s)
+{
+	return s->ordered ? return_results(scan, s) : return_range(scan, s);
 }
 
 /*
@@ -879,9 +1056,11 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 				start_scan(scan, s);
 				break;
 			case ANN_SCAN_STAGES:
-				if (return_results(scan, s))
+				if (return_found(scan, s))
 					return true;
-				if (!next_stage(scan, s))
+				if (s->complete)
+					s->phase = ANN_SCAN_LATE_HITS;
+				else if (!next_stage(scan, s))
 				{
 					start_rest(scan, s);
 					s->phase = ANN_SCAN_REST;
@@ -896,7 +1075,12 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 			case ANN_SCAN_LATE:
 				if (return_sorted(s, true))
 					return true;
-				s->phase = ANN_SCAN_UNDEFINED;
+				s->phase = s->has_end ? ANN_SCAN_END : ANN_SCAN_UNDEFINED;
+				break;
+			case ANN_SCAN_LATE_HITS:
+				if (return_late(scan, s))
+					return true;
+				s->phase = ANN_SCAN_END;
 				break;
 			case ANN_SCAN_UNORDERED:
 				if (return_unordered(scan, s))
@@ -907,7 +1091,7 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 				if (return_list(scan, s, offsetof(AnnChunk, undefined)) || return_nan(s))
 					return true;
 				s->next_list = 0;
-				s->phase = ANN_SCAN_NULLS;
+				s->phase = s->has_range ? ANN_SCAN_END : ANN_SCAN_NULLS;
 				break;
 			case ANN_SCAN_NULLS:
 				s->null_query = true;	/* the distance of a NULL is NULL, too */
@@ -940,7 +1124,7 @@ ann_gettuple(IndexScanDesc scan, ScanDirection direction)
 	row = &s->out.rows[s->out.next++];
 	check_tid(scan, s, &row->tid);
 	scan->xs_heaptid = row->tid;
-	scan->xs_recheck = false;
+	scan->xs_recheck = s->recheck || row->recheck;
 	scan->xs_recheckorderby = false;
 	if (scan->numberOfOrderBys > 0)
 	{

@@ -23,6 +23,7 @@ typedef struct AnnRow
 {
 	double		distance;		/* where exact, or not beyond that of the next row */
 	ItemPointerData tid;
+	bool		recheck;		/* it may be outside of the range */
 } AnnRow;
 
 typedef struct AnnRowArray
@@ -56,6 +57,7 @@ typedef enum AnnScanPhase
 	ANN_SCAN_STAGES,			/* returning results of a stage */
 	ANN_SCAN_REST,				/* returning the sorted rest */
 	ANN_SCAN_LATE,				/* returning late rows from the same sort */
+	ANN_SCAN_LATE_HITS,			/* returning late results, all that is left of a range */
 	ANN_SCAN_UNORDERED,			/* no distance at all: all elements */
 	ANN_SCAN_UNDEFINED,			/* rows without a distance */
 	ANN_SCAN_NULLS,				/* rows without a vector */
@@ -103,6 +105,11 @@ struct AnnScan
 	/* Set by rescan */
 	AnnScanPhase phase;
 	bool		null_query;
+	bool		ordered;		/* by the distance of the query */
+	bool		has_range;		/* what has no vector is not in it */
+	bool		has_end;		/* nor what is beyond a radius ... */
+	double		radius;			/* ... of so much; else infinity */
+	bool		recheck;		/* there is another range, not around the query */
 	int			dim;			/* of the query */
 	const double *values;
 	AnnQuery   *query;
@@ -120,6 +127,8 @@ struct AnnScan
 	void	   *search;			/* the method's */
 	int			stages;			/* so many there have been */
 	double		wanted;			/* results by the end of the stage */
+	double		limit;			/* a range may end with so many */
+	bool		complete;		/* all of the range has been found */
 
 	/* Results */
 	AnnElement *element;		/* scratch */

@@ -74,10 +74,10 @@ prefetch_candidates(IndexScanDesc scan, AnnScan *s, const AnnFrontier *candidate
 
 /*
  * Measure candidates until the next bound is above the distance of the last
- * one that is wanted.
+ * one that is wanted, or beyond the radius.
  */
 static void
-measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
+measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted, double radius)
 {
 	ForestSearch *f = s->search;
 	AnnFrontier *candidates = &f->leaves.candidates;
@@ -97,7 +97,7 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted)
 
 		CHECK_FOR_INTERRUPTS();
 		s->bound = ann_scan_code_distance(s, ann_frontier_peek(candidates)->cost);
-		if (s->bound > ann_threshold_get(&nearest))
+		if (s->bound > Min(ann_threshold_get(&nearest), radius))
 			break;
 		ann_frontier_pop(candidates, &next);
 		prefetch_candidates(scan, s, candidates);
@@ -144,14 +144,14 @@ stage(IndexScanDesc scan, AnnScan *s)
 
 	set_rows(s, f);
 	ann_leaf_search_run(&f->leaves, f->to_inspect, s->wanted);
-	measure_candidates(scan, s, s->wanted);
+	measure_candidates(scan, s, s->wanted, s->radius);
 	return true;
 }
 
 static void
 finish(IndexScanDesc scan, AnnScan *s)
 {
-	measure_candidates(scan, s, get_float8_infinity());
+	measure_candidates(scan, s, get_float8_infinity(), get_float8_infinity());
 }
 
 /* The number of an element's page tells the chunk, too. */
