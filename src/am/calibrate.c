@@ -176,6 +176,18 @@ add_query(AnnCalibrator *c, const double *values, uint64 key)
 	c->asked_bytes[number] = bytes;
 }
 
+/* Is there a query that equals this one?  Many equal rows tell no more than one. */
+static bool
+is_asked(const AnnCalibrator *c, const double *values)
+{
+	for (int i = 0; i < c->num_asked; i++)
+	{
+		if (memcmp(c->asked[i].values, values, sizeof(double) * c->info->meta.dim) == 0)
+			return true;
+	}
+	return false;
+}
+
 static AnnCalibrator *
 begin(Relation index, Relation heap, const AnnIndex *info, double rows)
 {
@@ -566,7 +578,8 @@ ann_calibrator_begin(Relation index, Relation heap, const AnnIndex *info, double
 		double	   *values = palloc(sizeof(double) * dim);
 
 		ann_source_doubles(DatumGetArrayTypeP(queries->rows[i].array), dim, values);
-		add_query(c, values, ANN_SEEN_NOTHING);
+		if (!is_asked(c, values))
+			add_query(c, values, ANN_SEEN_NOTHING);
 	}
 	return c;
 }

@@ -720,80 +720,103 @@ return_late(IndexScanDesc scan, AnnScan *s)
 
 /* ---- the rest ---- */
 
-/* The columns of the sort: distance and heap TID. */
+/* The columns of the sort: what is known of the distance, and the heap TID. */
+enum
+{
+	SORT_LOW = 1,
+	SORT_HIGH,
+	SORT_TID
+};
+
 static void
 begin_sort(AnnScan *s)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(2);
-	AttrNumber	column = 1;
+	TupleDesc	desc = CreateTemplateTupleDesc(SORT_TID);
+	AttrNumber	column = SORT_LOW;
 	Oid			less = Float8LessOperator;
 	Oid			collation = InvalidOid;
 	bool		nulls_first = false;
 
-	TupleDescInitEntry(desc, 1, "distance", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "tid", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, SORT_LOW, "low", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, SORT_HIGH, "high", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, SORT_TID, "tid", INT8OID, -1, 0);
 	s->sort = tuplesort_begin_heap(desc, 1, &column, &less, &collation,
 								   &nulls_first, work_mem, NULL, TUPLESORT_RANDOMACCESS);
 	s->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 }
 
 /*
- * Sort a row by its own distance, which the table tells unless the element does.
- * NaN is for behind the late rows; what is beyond the end is not for any place.
+ * Sort a row by what is known of its distance.  NaN is for behind the late rows; what is
+ * beyond the end is not for any place.
  */
 static void
-sort_row(IndexScanDesc scan, AnnScan *s, double low, double high,
-		 const ItemPointerData *tid)
+sort_row(AnnScan *s, double low, double high, const ItemPointerData *tid)
 {
-	double		distance = low;
-
-	if (is_beyond(s, low) ||
-		(low != high && !ann_scan_row_distance(scan, s, tid, &distance)) ||
-		is_beyond(s, distance))
+	if (is_beyond(s, low))
 		return;
-	if (isnan(distance))
+	if (isnan(low))
 	{
-		add_row(s, &s->nan, distance, tid);
+		add_row(s, &s->nan, low, tid);
 		return;
 	}
 	ExecClearTuple(s->slot);
-	s->slot->tts_values[0] = Float8GetDatum(distance);
-	s->slot->tts_values[1] = Int64GetDatum((int64) ann_element_key(*tid));
-	s->slot->tts_isnull[0] = s->slot->tts_isnull[1] = false;
+	s->slot->tts_values[SORT_LOW - 1] = Float8GetDatum(low);
+	s->slot->tts_values[SORT_HIGH - 1] = Float8GetDatum(high);
+	s->slot->tts_values[SORT_TID - 1] = Int64GetDatum((int64) ann_element_key(*tid));
+	memset(s->slot->tts_isnull, 0, sizeof(bool) * SORT_TID);
 	ExecStoreVirtualTuple(s->slot);
 	tuplesort_puttupleslot(s->sort, s->slot);
 }
 
 static void
-sort_results(IndexScanDesc scan, AnnScan *s, const AnnHitArray *array, int first)
+sort_results(AnnScan *s, const AnnHitArray *array, int first)
 {
 	for (int i = first; i < array->count; i++)
 	{
 		AnnHit		   *hit = &array->entries[i];
 
 		for (int j = 0; j < hit->num_tids; j++)
-			sort_row(scan, s, hit->low, hit->high, &result_tids(hit)[j]);
+			sort_row(s, hit->low, hit->high, &result_tids(hit)[j]);
 	}
 }
+
+/* An element of a page, without its vector, and its distance if that is known. */
+typedef struct PageElement
+{
+	AnnElementRef ref;
+	bool		measured;
+	double		low;
+	double		high;
+	AnnElement	element;
+} PageElement;
 
 /* The living elements of a page that no stage has measured. */
 typedef struct PageElements
 {
 	const AnnScan *scan;
 	int			count;
-	AnnElementRef refs[MaxHeapTuplesPerPage * 2];
+	PageElement elements[ANN_MAX_PAGE_ELEMENTS];
 } PageElements;
 
+/* AnnElementVisitor.  What is there as a whole is measured there and then. */
 static void
 note_element(AnnElementRef ref, uint32 chunk, const AnnElement *element, void *state)
 {
 	PageElements *page = state;
 	const AnnScan *s = page->scan;
+	const AnnIndex *info = &s->info;
+	PageElement *noted = &page->elements[page->count];
 
-	if (s->method != NULL && s->method->seen(s, chunk, ann_element_key(ref)))
+	if (page->count == ANN_MAX_PAGE_ELEMENTS ||
+		(s->method != NULL && s->method->seen(s, chunk, ann_element_key(ref))))
 		return;
-	if (page->count < (int) lengthof(page->refs))
-		page->refs[page->count++] = ref;
+	page->count++;
+	noted->ref = ref;
+	memcpy(&noted->element, element, offsetof(AnnElement, vector));
+	noted->measured = s->method != NULL && info->meta.scalar != ANN_SCALAR_NONE &&
+		info->element_size <= info->slot_size;
+	if (noted->measured)
+		ann_element_distance(info, s->query, element, &noted->low, &noted->high);
 }
 
 static void
@@ -809,21 +832,55 @@ read_page(IndexScanDesc scan, AnnScan *s, BlockNumber block, PageElements *page)
 
 /* Measure an element of the pass, and sort its rows. */
 static void
-sort_element(IndexScanDesc scan, AnnScan *s, AnnElementRef ref)
+sort_element(IndexScanDesc scan, AnnScan *s, PageElement *noted)
 {
-	double		low,
-				high;
+	const AnnElement *element = &noted->element;
 	ItemPointer tids = NULL;
 	int			capacity = 0,
 				n;
 
-	if (!ann_scan_measure(scan, s, ref, &low, &high) || is_beyond(s, low))
+	if (!noted->measured)
+	{
+		if (!ann_scan_measure(scan, s, noted->ref, &noted->low, &noted->high))
+			return;
+		element = s->element;
+	}
+	if (is_beyond(s, noted->low))
 		return;
-	n = ann_element_tids(scan->indexRelation, &s->info, ref, s->element, &tids, &capacity);
+	if (!ItemPointerIsValid(&element->more.head))
+	{
+		sort_row(s, noted->low, noted->high, &element->heap);
+		return;
+	}
+	n = ann_element_tids(scan->indexRelation, &s->info, noted->ref, element, &tids, &capacity);
 	for (int i = 0; i < n; i++)
-		sort_row(scan, s, low, high, &tids[i]);
+		sort_row(s, noted->low, noted->high, &tids[i]);
 	if (tids != NULL)
 		pfree(tids);
+}
+
+/* A row of the sort whose distance is known. */
+typedef struct RestRow
+{
+	pairingheap_node node;
+	double		distance;
+	ItemPointerData tid;
+} RestRow;
+
+/* pairingheap_comparator: the least distance comes first. */
+static int
+compare_rest(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	return float8_cmp_internal(pairingheap_const_container(RestRow, node, b)->distance,
+							   pairingheap_const_container(RestRow, node, a)->distance);
+}
+
+/* Read the sort from its beginning. */
+static void
+read_sorted(AnnScan *s)
+{
+	s->rest = pairingheap_allocate(compare_rest, NULL);
+	s->has_next = tuplesort_gettupleslot(s->sort, true, false, s->slot, NULL);
 }
 
 /*
@@ -834,45 +891,86 @@ static void
 start_rest(IndexScanDesc scan, AnnScan *s)
 {
 	BlockNumber blocks = RelationGetNumberOfBlocks(scan->indexRelation);
-	PageElements page;
+	PageElements *page = palloc(sizeof(PageElements));
 
 	if (s->info.meta.dim != 0)
 		s->method->finish(scan, s);
 	begin_sort(s);
-	sort_results(scan, s, &s->results, s->next_result);
-	sort_results(scan, s, &s->late, 0);
+	sort_results(s, &s->results, s->next_result);
+	sort_results(s, &s->late, 0);
 	for (BlockNumber block = ANN_DIRECTORY_BLOCK + 1; block < blocks; block++)
 	{
-		read_page(scan, s, block, &page);
-		for (int i = 0; i < page.count; i++)
-			sort_element(scan, s, page.refs[i]);
+		read_page(scan, s, block, page);
+		for (int i = 0; i < page->count; i++)
+			sort_element(scan, s, &page->elements[i]);
 	}
+	pfree(page);
 	tuplesort_performsort(s->sort);
 	s->late_below = s->returned;
+	read_sorted(s);
 }
 
-/* The next row of the sort that is late, or is not. */
-static bool
-return_sorted(AnnScan *s, bool late)
+static double
+sorted_distance(AnnScan *s, AttrNumber column)
 {
-	while (tuplesort_gettupleslot(s->sort, true, false, s->slot, NULL))
-	{
-		bool		isnull;
-		double		distance = DatumGetFloat8(slot_getattr(s->slot, 1, &isnull));
-		int64		key = DatumGetInt64(slot_getattr(s->slot, 2, &isnull));
-		ItemPointerData tid = ann_key_element((uint64) key);
+	bool		isnull;
 
-		if ((distance < s->late_below) != late)
+	return DatumGetFloat8(slot_getattr(s->slot, column, &isnull));
+}
+
+/* Find the distance of the next row of the sort; it is left out unless it is late, or not. */
+static void
+know_next(IndexScanDesc scan, AnnScan *s, bool late)
+{
+	double		distance = sorted_distance(s, SORT_LOW);
+	double		high = sorted_distance(s, SORT_HIGH);
+	bool		isnull;
+	int64		key = DatumGetInt64(slot_getattr(s->slot, SORT_TID, &isnull));
+	ItemPointerData tid = ann_key_element((uint64) key);
+	RestRow    *row;
+
+	s->has_next = tuplesort_gettupleslot(s->sort, true, false, s->slot, NULL);
+	if (!late && high < s->late_below)
+		return;
+	if (distance != high && !ann_scan_row_distance(scan, s, &tid, &distance))
+		return;
+	if (isnan(distance) && !late)
+		add_row(s, &s->nan, distance, &tid);
+	if (isnan(distance) || is_beyond(s, distance) || (distance < s->late_below) != late)
+		return;
+	row = palloc(sizeof(RestRow));
+	row->distance = distance;
+	row->tid = tid;
+	pairingheap_add(s->rest, &row->node);
+}
+
+/*
+ * The next row that is late, or is not.  The table is asked for the distances of those
+ * only that may be nearer than what is returned.
+ */
+static bool
+return_sorted(IndexScanDesc scan, AnnScan *s, bool late)
+{
+	for (;;)
+	{
+		double		next = s->has_next ? sorted_distance(s, SORT_LOW) : get_float8_infinity();
+		bool		ends = !s->has_next || (late && next >= s->late_below);
+		RestRow    *row = pairingheap_is_empty(s->rest) ? NULL
+			: pairingheap_container(RestRow, node, pairingheap_first(s->rest));
+
+		CHECK_FOR_INTERRUPTS();
+		if (row != NULL && (ends || row->distance <= next))
 		{
-			if (late)
-				return false;
-			continue;
+			s->out.count = s->out.next = 0;
+			add_out(s, row->distance, &row->tid);
+			pairingheap_remove_first(s->rest);
+			pfree(row);
+			return true;
 		}
-		s->out.count = s->out.next = 0;
-		add_out(s, distance, &tid);
-		return true;
+		if (ends)
+			return false;
+		know_next(scan, s, late);
 	}
-	return false;
 }
 
 /* ---- rows without order ---- */
@@ -891,33 +989,28 @@ add_out_tids(AnnScan *s, ItemPointer tids, int n)
 static bool
 return_unordered(IndexScanDesc scan, AnnScan *s)
 {
-	PageElements page;
+	PageElements *page = palloc(sizeof(PageElements));
 
 	if (s->num_blocks == InvalidBlockNumber)
 	{
 		s->num_blocks = RelationGetNumberOfBlocks(scan->indexRelation);
 		s->next_block = ANN_DIRECTORY_BLOCK + 1;
-		s->element = palloc(Max(s->info.element_size, 1));
 	}
 	s->out.count = s->out.next = 0;
 	while (s->out.count == 0 && s->next_block < s->num_blocks)
 	{
-		read_page(scan, s, s->next_block++, &page);
-		for (int i = 0; i < page.count; i++)
+		read_page(scan, s, s->next_block++, page);
+		for (int i = 0; i < page->count; i++)
 		{
 			ItemPointer tids = NULL;
 			int			capacity = 0;
+			int			n = ann_element_tids(scan->indexRelation, &s->info, page->elements[i].ref,
+											 &page->elements[i].element, &tids, &capacity);
 
-			if (ann_element_read(scan->indexRelation, &s->info, page.refs[i], s->element))
-			{
-				int			n = ann_element_tids(scan->indexRelation, &s->info,
-												 page.refs[i], s->element,
-												 &tids, &capacity);
-
-				add_out_tids(s, tids, n);
-			}
+			add_out_tids(s, tids, n);
 		}
 	}
+	pfree(page);
 	return s->out.count > 0;
 }
 
@@ -1067,13 +1160,14 @@ next_rows(IndexScanDesc scan, AnnScan *s)
 				}
 				break;
 			case ANN_SCAN_REST:
-				if (return_sorted(s, false))
+				if (return_sorted(scan, s, false))
 					return true;
 				tuplesort_rescan(s->sort);
+				read_sorted(s);
 				s->phase = ANN_SCAN_LATE;
 				break;
 			case ANN_SCAN_LATE:
-				if (return_sorted(s, true))
+				if (return_sorted(scan, s, true))
 					return true;
 				s->phase = s->has_end ? ANN_SCAN_END : ANN_SCAN_UNDEFINED;
 				break;

@@ -14,6 +14,7 @@
 #include "algo/frontier.h"
 #include "am/heap_source.h"
 #include "executor/tuptable.h"
+#include "lib/pairingheap.h"
 #include "store/element.h"
 #include "store/tree_pages.h"
 #include "utils/tuplesort.h"
@@ -142,6 +143,8 @@ struct AnnScan
 	/* The rest */
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
+	bool		has_next;		/* there is a next row of the sort, in the slot */
+	pairingheap *rest;			/* rows before it whose distance is known */
 	double		late_below;
 
 	/* What is returned next, one by one */

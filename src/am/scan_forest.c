@@ -32,8 +32,20 @@
 /* Candidates that are fetched ahead while one is measured. */
 #define PREFETCHED 3
 
-/* The pass over all elements pays when so much of them has been inspected. */
-#define REST_SHARE 0.25
+/*
+ * The pass over all elements pays when so much of them has been inspected, or would have
+ * to be measured.
+ */
+#define REST_SHARE	0.9
+#define WANTED_SHARE 0.1
+
+/*
+ * A stage inspects so many times as many rows as the one before, or more.  Who reads on
+ * is shown all that is found, in order: what is missed is late, so that later stages
+ * inspect so many times what reaches the target.
+ */
+#define GROWTH 2
+#define READ_ON 2
 
 typedef struct ForestSearch
 {
@@ -60,7 +72,8 @@ goes_on(const AnnScan *s)
 
 	return !ann_leaf_search_is_over(leaves) &&
 		(leaves->inspected == 0 ||
-		 leaves->inspected < REST_SHARE * leaves->rows * s->info.meta.trees);
+		 (leaves->inspected < REST_SHARE * leaves->rows * s->info.meta.trees &&
+		  s->wanted < WANTED_SHARE * leaves->rows));
 }
 
 /* The first entries of the heap are the ones most likely to be measured next. */
@@ -115,6 +128,9 @@ measure_candidates(IndexScanDesc scan, AnnScan *s, double wanted, double radius)
 	if (ann_frontier_peek(candidates) == NULL)
 		s->bound = get_float8_infinity();
 
+	/* more than are wanted may have been measured, but not of all that are as near */
+	s->bound = Min(s->bound, nextafterf(ann_threshold_get(&nearest), INFINITY));
+
 	/* those without a row have kept others from becoming candidates */
 	if (f->empty)
 		s->bound = Min(s->bound, ann_scan_code_distance(s, f->leaves.least_dropped));
@@ -129,7 +145,7 @@ set_rows(const AnnScan *s, ForestSearch *f)
 		: ann_search_rows(s->info.calibration, s->rows, s->num_chunks, s->wanted,
 						  s->info.meta.trees);
 
-	f->to_inspect = f->leaves.inspected > 0 ? Max(rows, f->to_inspect * 2) : rows;
+	f->to_inspect = f->leaves.inspected > 0 ? Max(rows * READ_ON, f->to_inspect * GROWTH) : rows;
 	if (s->stages == 1 && f->to_inspect >= s->rows)
 	{
 		f->to_inspect = get_float8_infinity();

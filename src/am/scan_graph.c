@@ -22,6 +22,9 @@
 /* The pass over all elements pays when so much of them has been visited. */
 #define REST_SHARE 0.1
 
+/* The ef of a stage is so many times that of the one before, or more. */
+#define GROWTH 2
+
 /*
  * A query is far from the rows if its nearest one is so many times as far from it as
  * from its own neighbour of this rank (or its last one).
@@ -285,7 +288,7 @@ stage(IndexScanDesc scan, AnnScan *s)
 		: ann_search_ef(s->info.calibration, s->wanted);
 	bool		found = true;
 
-	g->ef = Max(ef, g->ef * 2);
+	g->ef = Max(ef, g->ef * GROWTH);
 	run(g, g->ef);
 	if (s->stages == 1 && (ann_ef_search == 0 || s->setting > 0) && is_far(g))
 		found = search_from_afar(s, g);
