@@ -30,7 +30,7 @@ REGRESS = install distance norm input query_types exact planner sort_column opti
 	$(BOTH:%=ann_hnsw_%) ann_hnsw ann_hnsw_external
 REGRESS_OPTS = --load-extension=ann
 ISOLATION = snapshot annoy-cursor annoy-insert annoy-concurrently annoy-split \
-	annoy-first-row annoy-serializable annoy-hold annoy-midscan divide-table \
+	annoy-first-row annoy-serializable annoy-hold annoy-midscan annoy-range divide-table \
 	link-table
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation --load-extension=ann
 TAP_TESTS = 1

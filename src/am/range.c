@@ -22,9 +22,7 @@
 #include "am/opclass.h"
 #include "am/range.h"
 #include "am/source.h"
-#include "catalog/pg_am_d.h"
 #include "catalog/pg_type_d.h"
-#include "commands/defrem.h"
 #include "compat.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -36,6 +34,7 @@
 #include "parser/parse_coerce.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 /*
  * Where nothing tells how many rows are in a range: this share of them, and so many
@@ -65,9 +64,9 @@ static set_rel_pathlist_hook_type previous_set_rel_pathlist = NULL;
 static bool
 split_comparison(const OpExpr *clause, Node **smaller, Node **larger)
 {
-	Oid			float_ops = get_opclass_family(GetDefaultOpClass(FLOAT8OID, BTREE_AM_OID));
+	const TypeCacheEntry *type = lookup_type_cache(FLOAT8OID, TYPECACHE_BTREE_OPFAMILY);
 
-	switch (get_op_opfamily_strategy(clause->opno, float_ops))
+	switch (get_op_opfamily_strategy(clause->opno, type->btree_opf))
 	{
 		case BTLessStrategyNumber:
 		case BTLessEqualStrategyNumber:
