@@ -448,7 +448,7 @@ measure_data(const char *command, const Arguments *args, RunOptions *run)
 	return data;
 }
 
-/* Provide the exact nearest k rows; computed ones may be 'more'. */
+/* Provide the exact nearest k rows, and 'more' of them where they are computed. */
 static void
 measure_truth(const Arguments *args, RunOptions *run, int k, int more)
 {
@@ -503,7 +503,10 @@ command_limit(int argc, char **argv)
 	limit_run(&run, limits);
 }
 
-/* Rows in a radius.  Equal distances are in it together, so that there may be more. */
+/*
+ * Rows in a radius.  It ends before the next row, which must be known, and equal
+ * distances are in it together, so that there may be more.
+ */
 static void
 command_range(int argc, char **argv)
 {
@@ -513,7 +516,7 @@ command_range(int argc, char **argv)
 
 	require_indexes(&run);
 	measure_data("range", &args, &run);
-	measure_truth(&args, &run, (int) numbers_largest(counts), DEFAULT_TRUTH_K);
+	measure_truth(&args, &run, (int) numbers_largest(counts) + 1, DEFAULT_TRUTH_K);
 	range_run(&run, counts);
 }
 
