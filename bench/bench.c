@@ -213,3 +213,45 @@ parse_number(const char *what, const char *text, double min, double max)
 		usage_error("%s \"%s\" is not a number from %g to %g", what, text, min, max);
 	return value;
 }
+
+/* A list of numbers with commas between them, each from 'min' to 'max'. */
+NumberList
+parse_numbers(const char *what, const char *text, double min, double max)
+{
+	NumberList	list = {0};
+	char	   *copy = xstrdup(text);
+	char	   *rest = copy;
+	char	   *item;
+
+	while ((item = strsep(&rest, ",")) != NULL)
+	{
+		list.values = xrealloc(list.values, (size_t) list.n + 1, sizeof(double));
+		list.values[list.n++] = parse_number(what, item, min, max);
+	}
+	free(copy);
+	return list;
+}
+
+/* The same of whole numbers. */
+NumberList
+parse_integers(const char *what, const char *text, int64_t min, int64_t max)
+{
+	NumberList	list = parse_numbers(what, text, (double) min, (double) max);
+
+	for (int i = 0; i < list.n; i++)
+	{
+		if (list.values[i] != (double) (int64_t) list.values[i])
+			usage_error("%s \"%s\": %g is not a whole number", what, text, list.values[i]);
+	}
+	return list;
+}
+
+double
+numbers_largest(NumberList list)
+{
+	double		largest = list.values[0];
+
+	for (int i = 1; i < list.n; i++)
+		largest = list.values[i] > largest ? list.values[i] : largest;
+	return largest;
+}

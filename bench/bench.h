@@ -40,6 +40,13 @@ typedef enum Metric
 	METRIC_IP
 } Metric;
 
+/* Numbers, as in --clients 1,2,8. */
+typedef struct NumberList
+{
+	double	   *values;
+	int			n;				/* at least 1 */
+} NumberList;
+
 extern void fail(const char *fmt,...) __attribute__((noreturn, format(printf, 1, 2)));
 extern void usage_error(const char *fmt,...) __attribute__((noreturn, format(printf, 1, 2)));
 
@@ -59,5 +66,8 @@ extern Metric parse_metric(const char *name);
 extern const char *metric_name(Metric metric);
 extern int64_t parse_integer(const char *what, const char *text, int64_t min, int64_t max);
 extern double parse_number(const char *what, const char *text, double min, double max);
+extern NumberList parse_numbers(const char *what, const char *text, double min, double max);
+extern NumberList parse_integers(const char *what, const char *text, int64_t min, int64_t max);
+extern double numbers_largest(NumberList list);
 
 #endif							/* BENCH_H */

@@ -312,6 +312,16 @@ wire_put_vector(WireBuffer *buffer, const ColumnType *type, const float *values)
 		buffer->data[start + (size_t) i] = (char) (len >> (24 - 8 * i));
 }
 
+/* Write a number of eight bytes. */
+void
+wire_set_double(char *data, double value)
+{
+	uint64_t	bits = double_bits(value);
+
+	for (int i = 0; i < 8; i++)
+		data[i] = (char) (bits >> (56 - 8 * i));
+}
+
 int64_t
 wire_get_int64(const char *data)
 {

@@ -49,6 +49,7 @@ extern void wire_put16(WireBuffer *buffer, uint16_t value);
 extern void wire_put32(WireBuffer *buffer, uint32_t value);
 extern void wire_put64(WireBuffer *buffer, uint64_t value);
 extern void wire_put_vector(WireBuffer *buffer, const ColumnType *type, const float *values);
+extern void wire_set_double(char *data, double value);
 extern int64_t wire_get_int64(const char *data);
 extern double wire_get_double(const char *data);
 

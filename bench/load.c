@@ -15,20 +15,23 @@
 
 /*
  * Create the table as the documentation advises: vectors stored uncompressed,
- * and no statistics on them, which nothing would use.
+ * and no statistics on them, which nothing would use.  Marked rows have a column
+ * f for filters, too.
  */
 void
-load_create(PGconn *conn, const char *table, const ColumnType *type)
+load_create(PGconn *conn, const char *table, const ColumnType *type, bool marked)
 {
-	db_execute(conn, "CREATE TABLE %s (id bigint, vec %s)", table, type->sql_type);
+	db_execute(conn, "CREATE TABLE %s (id bigint, vec %s%s)", table, type->sql_type,
+			   marked ? ", f integer" : "");
 	db_execute(conn, "ALTER TABLE %s ALTER vec SET STORAGE EXTERNAL, ALTER vec SET STATISTICS 0",
 			   table);
 }
 
 void
-load_begin(PGconn *conn, const char *table)
+load_begin(PGconn *conn, const char *table, bool marked)
 {
-	PGresult   *result = db_query(conn, "COPY %s (id, vec) FROM STDIN (FORMAT binary)", table);
+	PGresult   *result = db_query(conn, "COPY %s (id, vec%s) FROM STDIN (FORMAT binary)", table,
+								  marked ? ", f" : "");
 
 	PQclear(result);
 	/* Signature, flags, length of the header's extension. */
@@ -46,12 +49,17 @@ send_buffer(PGconn *conn, WireBuffer *buffer)
 
 void
 load_row(PGconn *conn, WireBuffer *buffer, const ColumnType *type, int64_t id,
-		 const float *values)
+		 const float *values, const int32_t *mark)
 {
-	wire_put16(buffer, 2);
+	wire_put16(buffer, mark != NULL ? 3 : 2);
 	wire_put32(buffer, 8);
 	wire_put64(buffer, (uint64_t) id);
 	wire_put_vector(buffer, type, values);
+	if (mark != NULL)
+	{
+		wire_put32(buffer, 4);
+		wire_put32(buffer, (uint32_t) *mark);
+	}
 	if (buffer->used >= COPY_CHUNK)
 		send_buffer(conn, buffer);
 }
@@ -85,13 +93,14 @@ load_vacuum(PGconn *conn, const char *table)
 void
 load_set(PGconn *conn, const char *table, const ColumnType *type, const VectorSet *set)
 {
+	bool		marked = set->marks != NULL;
 	WireBuffer	buffer = {0};
 
-	load_create(conn, table, type);
-	load_begin(conn, table);
+	load_create(conn, table, type, marked);
+	load_begin(conn, table, marked);
 	for (int64_t row = 0; row < set->rows; row++)
 		load_row(conn, &buffer, type, set->ids != NULL ? set->ids[row] : row,
-				 vectors_row(set, row));
+				 vectors_row(set, row), marked ? &set->marks[row] : NULL);
 	load_end(conn, &buffer);
 	db_execute(conn, "ALTER TABLE %s ADD PRIMARY KEY (id)", table);
 }
@@ -114,11 +123,11 @@ load_file(PGconn *conn, const char *table, const char *type_name, const char *pa
 
 	row = vectors_next(reader, &id, &dim);
 	type = db_column_type(conn, type_name, dim);
-	load_create(conn, table, type);
-	load_begin(conn, table);
+	load_create(conn, table, type, false);
+	load_begin(conn, table, false);
 	while (row != NULL)
 	{
-		load_row(conn, &buffer, type, id, row);
+		load_row(conn, &buffer, type, id, row, NULL);
 		if (++rows == limit)
 			break;
 		row = vectors_next(reader, &id, &dim);

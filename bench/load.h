@@ -8,10 +8,11 @@
 #include "database.h"
 #include "vectors.h"
 
-extern void load_create(PGconn *conn, const char *table, const ColumnType *type);
-extern void load_begin(PGconn *conn, const char *table);
+extern void load_create(PGconn *conn, const char *table, const ColumnType *type,
+						bool marked);
+extern void load_begin(PGconn *conn, const char *table, bool marked);
 extern void load_row(PGconn *conn, WireBuffer *buffer, const ColumnType *type,
-					 int64_t id, const float *values);
+					 int64_t id, const float *values, const int32_t *mark);
 extern void load_end(PGconn *conn, WireBuffer *buffer);
 extern void load_vacuum(PGconn *conn, const char *table);
 extern void load_set(PGconn *conn, const char *table, const ColumnType *type,

@@ -15,6 +15,7 @@
 
 #include "generate.h"
 #include "load.h"
+#include "modes.h"
 #include "run.h"
 
 #define DEFAULT_TRUTH_K 100
@@ -40,10 +41,22 @@ static const char usage_text[] =
 "        'NAME[TYPE]: USING am (vec opclass) WITH (...); setting=v1,v2,...; other=v'\n"
 "        'NAME[TYPE]: exact'\n"
 "\n"
+"  target --data ... --index METHOD... [--k K,K...] [--targets R,R...]\n"
+"        [--target-setting NAME]\n"
+"      set NAME (ann.target_recall) to each R: the recall got, and what it would cost\n"
+"      with the best fixed setting of METHOD's list\n"
+"  limit --data ... --index METHOD... [--k K,K...]\n"
+"      the rows of each LIMIT\n"
+"  range --data ... --index METHOD... [--k K,K...]\n"
+"      all rows in a radius that has K, by index and by scan\n"
+"  filter --data ... --index METHOD... [--k K] [--shares S,S...]\n"
+"      the nearest rows of those, a share S, that meet a condition, by each plan\n"
+"      These take the options of run, but --clients.\n"
+"\n"
 "SOURCE is a file or gen:rows=N,dim=D,metric=M,seed=S,queries=Q.  Files end in\n"
 ".fvecs, .bvecs or .csv, each also with .gz.  TYPE is real (the default), double,\n"
 "vector or halfvec; M is l2 (the default), cosine or ip.\n"
-"Also for truth and run: --limit N (rows), --limit-queries N, --cache DIR,\n"
+"Also for truth, run and the like: --limit N (rows), --limit-queries N, --cache DIR,\n"
 "--threads N.  The connection is libpq's: PGHOST, PGDATABASE and so on.\n";
 
 /* All options of all commands; each command says which it takes. */
@@ -51,15 +64,14 @@ typedef struct Arguments
 {
 	const char *cache;
 	const char *check;
-	int			client_counts[MAX_CLIENT_COUNTS];
-	int			nclient_counts;
+	NumberList	clients;
 	const char *csv;
 	const char *data;
 	const char *db;
 	int64_t		dim;
 	const char **indexes;
 	int			nindexes;
-	int			k;
+	NumberList	ks;				/* n = 0: not given */
 	bool		keep;
 	int64_t		limit;
 	int64_t		limit_queries;
@@ -76,7 +88,10 @@ typedef struct Arguments
 	uint64_t	seed;
 	Assignment *settings;
 	int			nsettings;
+	NumberList	shares;
 	const char *table;
+	NumberList	targets;
+	const char *target_setting;
 	int			threads;
 	const char *truth;
 	const char *type;
@@ -90,8 +105,8 @@ enum
 	OPT_IDS_ONLY, OPT_INDEX,
 	OPT_K, OPT_KEEP, OPT_LIMIT, OPT_LIMIT_QUERIES, OPT_METRIC, OPT_OUT,
 	OPT_PARALLEL_WORKERS, OPT_PIN,
-	OPT_QUERIES, OPT_REPLACE, OPT_ROUNDS, OPT_ROWS, OPT_SECONDS, OPT_SEED, OPT_SET, OPT_TABLE,
-	OPT_THREADS, OPT_TRUTH, OPT_TYPE, OPT_VERBOSE
+	OPT_QUERIES, OPT_REPLACE, OPT_ROUNDS, OPT_ROWS, OPT_SECONDS, OPT_SEED, OPT_SET, OPT_SHARES,
+	OPT_TABLE, OPT_TARGETS, OPT_TARGET_SETTING, OPT_THREADS, OPT_TRUTH, OPT_TYPE, OPT_VERBOSE
 };
 
 static const struct option long_options[] = {
@@ -119,7 +134,10 @@ static const struct option long_options[] = {
 	{"seconds", required_argument, NULL, OPT_SECONDS},
 	{"seed", required_argument, NULL, OPT_SEED},
 	{"set", required_argument, NULL, OPT_SET},
+	{"shares", required_argument, NULL, OPT_SHARES},
 	{"table", required_argument, NULL, OPT_TABLE},
+	{"target-setting", required_argument, NULL, OPT_TARGET_SETTING},
+	{"targets", required_argument, NULL, OPT_TARGETS},
 	{"threads", required_argument, NULL, OPT_THREADS},
 	{"truth", required_argument, NULL, OPT_TRUTH},
 	{"type", required_argument, NULL, OPT_TYPE},
@@ -127,23 +145,14 @@ static const struct option long_options[] = {
 	{NULL, 0, NULL, 0}
 };
 
-/* --clients 1,2,8 */
-static void
-parse_clients(Arguments *args, const char *text)
+static NumberList
+parse_clients(const char *text)
 {
-	char	   *copy = xstrdup(text);
-	char	   *rest = copy;
-	char	   *item;
+	NumberList	clients = parse_integers("--clients", text, 1, 10000);
 
-	args->nclient_counts = 0;
-	while ((item = strsep(&rest, ",")) != NULL)
-	{
-		if (args->nclient_counts == MAX_CLIENT_COUNTS)
-			usage_error("--clients takes at most %d numbers", MAX_CLIENT_COUNTS);
-		args->client_counts[args->nclient_counts++] =
-			(int) parse_integer("--clients", item, 1, 10000);
-	}
-	free(copy);
+	if (clients.n > MAX_CLIENT_COUNTS)
+		usage_error("--clients takes at most %d numbers", MAX_CLIENT_COUNTS);
+	return clients;
 }
 
 /* Store one option's value; judging it further is up to the command. */
@@ -154,13 +163,13 @@ parse_option(Arguments *args, int option)
 	{
 		case OPT_CACHE: args->cache = optarg; break;
 		case OPT_CHECK: args->check = optarg; break;
-		case OPT_CLIENTS: parse_clients(args, optarg); break;
+		case OPT_CLIENTS: args->clients = parse_clients(optarg); break;
 		case OPT_CSV: args->csv = optarg; break;
 		case OPT_DATA: args->data = optarg; break;
 		case OPT_DB: args->db = optarg; break;
 		case OPT_DIM: args->dim = parse_integer("--dim", optarg, 1, BENCH_MAX_DIM); break;
 		case OPT_IDS_ONLY: args->ids_only = true; break;
-		case OPT_K: args->k = (int) parse_integer("--k", optarg, 1, 100000); break;
+		case OPT_K: args->ks = parse_integers("--k", optarg, 1, 100000); break;
 		case OPT_KEEP: args->keep = true; break;
 		case OPT_LIMIT: args->limit = parse_integer("--limit", optarg, 1, INT64_MAX); break;
 		case OPT_LIMIT_QUERIES:
@@ -189,7 +198,10 @@ parse_option(Arguments *args, int option)
 									  sizeof(Assignment));
 			args->settings[args->nsettings++] = parse_assignment(optarg);
 			break;
+		case OPT_SHARES: args->shares = parse_numbers("--shares", optarg, 1e-6, 1); break;
 		case OPT_TABLE: args->table = optarg; break;
+		case OPT_TARGETS: args->targets = parse_numbers("--targets", optarg, 0, 1e9); break;
+		case OPT_TARGET_SETTING: args->target_setting = optarg; break;
 		case OPT_THREADS:
 			args->threads = (int) parse_integer("--threads", optarg, 1, 1024);
 			break;
@@ -206,8 +218,9 @@ parse_option(Arguments *args, int option)
 static Arguments
 parse_arguments(int argc, char **argv, const char *allowed)
 {
-	Arguments	args = {.client_counts = {1, 2}, .nclient_counts = 2, .k = 0,
-		.parallel_workers = -1, .rounds = 3, .seconds = 3, .seed = 1, .threads = cpu_count(), .type = "real"};
+	Arguments	args = {.clients = parse_clients("1,2"), .parallel_workers = -1, .rounds = 3,
+		.seconds = 3, .seed = 1, .target_setting = "ann.target_recall",
+		.threads = cpu_count(), .type = "real"};
 	int			option;
 	int			index = 0;
 
@@ -237,6 +250,22 @@ require(const char *command, const char *name, bool given)
 {
 	if (!given)
 		usage_error("%s needs %s", command, name);
+}
+
+/* --k of a command that takes one number only. */
+static int
+one_k(const char *command, const Arguments *args, int unless_given)
+{
+	if (args->ks.n > 1)
+		usage_error("%s takes one number for --k", command);
+	return args->ks.n == 1 ? (int) args->ks.values[0] : unless_given;
+}
+
+/* A list that was given, or else the default. */
+static NumberList
+list_or(NumberList given, const char *unless_given)
+{
+	return given.n > 0 ? given : parse_numbers("default", unless_given, 0, 1e9);
 }
 
 /* Fill a table from a file. */
@@ -355,7 +384,7 @@ command_truth(int argc, char **argv)
 {
 	Arguments	args = parse_arguments(argc, argv, " data queries metric k out check limit "
 									   "limit-queries threads cache ");
-	int			k = args.k != 0 ? args.k : DEFAULT_TRUTH_K;
+	int			k = one_k("truth", &args, DEFAULT_TRUTH_K);
 	VectorSet  *data;
 	VectorSet  *queries;
 	Truth	   *truth;
@@ -379,38 +408,130 @@ command_truth(int argc, char **argv)
 		check_truth(truth, args.check);
 }
 
-/* Measure.  Everything that can be found wrong is, before anything slow. */
+/* Options of all commands that build indexes and measure. */
+#define MEASURE_OPTIONS \
+	" data queries index metric k type set seconds rounds csv keep pin verbose db limit " \
+	"limit-queries cache threads parallel-workers "
+
+/* What these have in common, but the data. */
+static RunOptions
+measure_options(const char *command, const Arguments *args)
+{
+	RunOptions	run = {.rounds = args->rounds, .seconds = args->seconds, .keep = args->keep,
+		.parallel_workers = args->parallel_workers, .pin = args->pin,
+	.verbose = args->verbose, .csv = args->csv};
+
+	require(command, "--index", args->nindexes > 0);
+	run.nmethods = args->nindexes;
+	run.methods = xalloc((size_t) args->nindexes, sizeof(Method *));
+	for (int i = 0; i < args->nindexes; i++)
+		run.methods[i] = method_parse(args->indexes[i], args->type);
+	run.base = (SessionBase) {args->db, args->settings, args->nsettings, args->metric,
+		args->ids_only};
+	return run;
+}
+
+/*
+ * Read the data.  Everything that can be found wrong with the command line has
+ * been; now see whether there is a server, before anything slow.
+ */
+static VectorSet *
+measure_data(const char *command, const Arguments *args, RunOptions *run)
+{
+	VectorSet  *data;
+	VectorSet  *queries;
+
+	PQfinish(db_connect(args->db));
+	read_sources(command, args, &data, &queries);
+	run->data = data;
+	run->queries = queries;
+	return data;
+}
+
+/* Provide the exact nearest k rows, and 'more' of them where they are computed. */
+static void
+measure_truth(const Arguments *args, RunOptions *run, int k, int more)
+{
+	if (args->truth != NULL)
+		run->truth = truth_read(args->truth, run->data, run->queries, args->metric, k);
+	else
+		run->truth = truth_cached(args->cache, run->data, run->queries, args->metric,
+								  k + more > DEFAULT_TRUTH_K ? k + more : DEFAULT_TRUTH_K,
+								  args->threads);
+}
+
+/* Recall, latency, throughput and size of each method at each setting. */
 static void
 command_run(int argc, char **argv)
 {
-	Arguments	args = parse_arguments(argc, argv, " data queries index metric k type set truth "
-									   "clients seconds rounds csv keep pin verbose db limit "
-									   "limit-queries cache threads ids-only parallel-workers ");
-	RunOptions	run = {.rounds = args.rounds, .seconds = args.seconds,
-		.client_counts = args.client_counts, .nclient_counts = args.nclient_counts,
-		.keep = args.keep, .parallel_workers = args.parallel_workers, .pin = args.pin, .verbose = args.verbose, .csv = args.csv};
-	VectorSet  *data;
-	VectorSet  *queries;
-	int			truth_k;
+	Arguments	args = parse_arguments(argc, argv, MEASURE_OPTIONS "truth ids-only clients ");
+	RunOptions	run = measure_options("run", &args);
+	int			k = one_k("run", &args, 10);
 
-	require("run", "--index", args.nindexes > 0);
-	run.nmethods = args.nindexes;
-	run.methods = xalloc((size_t) args.nindexes, sizeof(Method *));
-	for (int i = 0; i < args.nindexes; i++)
-		run.methods[i] = method_parse(args.indexes[i], args.type);
-	run.base = (SessionBase) {args.db, args.settings, args.nsettings, args.metric,
-		args.k != 0 ? args.k : 10, args.ids_only};
+	run.floor = k;
+	measure_data("run", &args, &run);
+	measure_truth(&args, &run, k, 0);
+	run_methods(&run, k, args.clients);
+}
 
-	PQfinish(db_connect(args.db));	/* before long computations */
-	read_sources("run", &args, &data, &queries);
-	truth_k = run.base.k > DEFAULT_TRUTH_K ? run.base.k : DEFAULT_TRUTH_K;
-	if (args.truth != NULL)
-		run.truth = truth_read(args.truth, data, queries, args.metric, run.base.k);
-	else
-		run.truth = truth_cached(args.cache, data, queries, args.metric, truth_k, args.threads);
-	run.data = data;
-	run.queries = queries;
-	run_methods(&run);
+/* The recall that is asked for, and got. */
+static void
+command_target(int argc, char **argv)
+{
+	Arguments	args = parse_arguments(argc, argv, MEASURE_OPTIONS
+									   "truth ids-only targets target-setting ");
+	RunOptions	run = measure_options("target", &args);
+	NumberList	ks = list_or(args.ks, "10,100");
+
+	require_indexes(&run);
+	require_ladders(&run);
+	measure_data("target", &args, &run);
+	measure_truth(&args, &run, (int) numbers_largest(ks), 0);
+	target_run(&run, args.target_setting, list_or(args.targets, ".8,.9,.95,.99"), ks);
+}
+
+/* The rows of each LIMIT. */
+static void
+command_limit(int argc, char **argv)
+{
+	Arguments	args = parse_arguments(argc, argv, MEASURE_OPTIONS "truth ids-only ");
+	RunOptions	run = measure_options("limit", &args);
+	NumberList	limits = list_or(args.ks, "1,10,100,1000");
+
+	measure_data("limit", &args, &run);
+	measure_truth(&args, &run, (int) numbers_largest(limits), 0);
+	limit_run(&run, limits);
+}
+
+/*
+ * Rows in a radius.  It ends before the next row, which must be known, and equal
+ * distances are in it together, so that there may be more.
+ */
+static void
+command_range(int argc, char **argv)
+{
+	Arguments	args = parse_arguments(argc, argv, MEASURE_OPTIONS "truth ");
+	RunOptions	run = measure_options("range", &args);
+	NumberList	counts = list_or(args.ks, "10,100,1000");
+
+	require_indexes(&run);
+	measure_data("range", &args, &run);
+	measure_truth(&args, &run, (int) numbers_largest(counts) + 1, DEFAULT_TRUTH_K);
+	range_run(&run, counts);
+}
+
+/* Rows that meet a condition, for which there are exact answers of their own. */
+static void
+command_filter(int argc, char **argv)
+{
+	Arguments	args = parse_arguments(argc, argv, MEASURE_OPTIONS "ids-only shares ");
+	RunOptions	run = measure_options("filter", &args);
+	int			k = one_k("filter", &args, 10);
+
+	require_indexes(&run);
+	filter_mark(measure_data("filter", &args, &run));
+	filter_run(&run, k, list_or(args.shares, ".00001,.0001,.001,.01,.1,1"), args.cache,
+			   args.threads);
 }
 
 int
@@ -425,6 +546,10 @@ main(int argc, char **argv)
 		{"generate", command_generate},
 		{"truth", command_truth},
 		{"run", command_run},
+		{"target", command_target},
+		{"limit", command_limit},
+		{"range", command_range},
+		{"filter", command_filter},
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
@@ -445,5 +570,6 @@ main(int argc, char **argv)
 			return 0;
 		}
 	}
-	usage_error("unknown command \"%s\": expected load, generate, truth or run", argv[1]);
+	usage_error("unknown command \"%s\": expected load, generate, truth, run, target, "
+				"limit, range or filter", argv[1]);
 }

@@ -37,6 +37,18 @@ parse_assignment(const char *text)
 	return assignment;
 }
 
+/* "ef_search=40", without the prefix that repeats the method's name; "-" for none. */
+char *
+assignment_label(const char *name, const char *value)
+{
+	const char *dot;
+
+	if (value == NULL)
+		return xstrdup("-");
+	dot = strrchr(name, '.');
+	return xprintf("%s=%s", dot != NULL ? dot + 1 : name, value);
+}
+
 /* A setting with commas in its value is the ladder. */
 static void
 add_setting(Method *method, const char *text)

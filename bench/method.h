@@ -34,6 +34,7 @@ typedef struct Method
 } Method;
 
 extern Assignment parse_assignment(const char *text);
+extern char *assignment_label(const char *name, const char *value);
 extern Method *method_parse(const char *spec, const char *default_type);
 
 #endif							/* METHOD_H */

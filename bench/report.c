@@ -7,88 +7,21 @@
  * the same figures and nothing rounded away.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report.h"
 
-#define MAX_COLUMNS	(9 + MAX_CLIENT_COUNTS)
-
-/* A table of text whose columns are as wide as their widest cell. */
-typedef struct Grid
-{
-	char	 ***cells;			/* rows of MAX_COLUMNS */
-	int			rows;
-	int			columns;		/* of the row being filled, then of all */
-} Grid;
-
-/* Begin a row. */
-static void
-grid_row(Grid *grid)
-{
-	grid->cells = xrealloc(grid->cells, (size_t) grid->rows + 1, sizeof(char **));
-	grid->cells[grid->rows++] = xalloc(MAX_COLUMNS, sizeof(char *));
-	grid->columns = 0;
-}
-
-/* Add a cell to the row begun last. */
-static void __attribute__((format(printf, 2, 3)))
-grid_cell(Grid *grid, const char *fmt,...)
-{
-	va_list		args;
-	char	   *text;
-
-	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		fail("out of memory");
-	va_end(args);
-	grid->cells[grid->rows - 1][grid->columns++] = text;
-}
-
-/*
- * Print the grid and free it.
- *
- * The last column and the first 'left' ones are aligned left, the others, numbers, right.
- */
-static void
-grid_print(Grid *grid, int left)
-{
-	size_t		width[MAX_COLUMNS] = {0};
-
-	for (int r = 0; r < grid->rows; r++)
-	{
-		for (int c = 0; c < grid->columns; c++)
-		{
-			size_t		len = strlen(grid->cells[r][c]);
-
-			width[c] = len > width[c] ? len : width[c];
-		}
-	}
-	for (int r = 0; r < grid->rows; r++)
-	{
-		for (int c = 0; c < grid->columns; c++)
-		{
-			if (c == grid->columns - 1)
-				printf("%s\n", grid->cells[r][c]);
-			else
-				printf("%*s  ", c < left ? -(int) width[c] : (int) width[c],
-					   grid->cells[r][c]);
-			free(grid->cells[r][c]);
-		}
-		free(grid->cells[r]);
-	}
-	free(grid->cells);
-}
-
 /* What was measured, where, and how. */
 static void
 print_conditions(const RunReport *run)
 {
-	printf("data     %s: %lld rows, %d dimensions; %lld queries, %s, k = %d\n", run->data,
-		   (long long) run->rows, run->dim, (long long) run->queries,
-		   metric_name(run->metric), run->k);
+	printf("data     %s: %lld rows, %d dimensions; %lld queries, %s", run->data,
+		   (long long) run->rows, run->dim, (long long) run->queries, metric_name(run->metric));
+	if (run->k > 0)
+		printf(", k = %d", run->k);
+	printf("\n");
 	printf("server   %s, shared_buffers %s\n", run->server, run->shared_buffers);
 	printf("latency  one client, prepared, binary; %d round%s%s\n\n", run->rounds,
 		   run->rounds == 1 ? "" : "s", run->pinned ? "; client and backend on one CPU" : "");
@@ -98,16 +31,11 @@ print_conditions(const RunReport *run)
 static void
 print_indexes(const RunReport *run, const IndexReport *indexes, int nindexes)
 {
+	static const char *const titles[] = {"method", "type", "build s", "peak MB", "of it shared",
+		"WAL MB", "temp MB", "index MB", "bytes/row", "index"};
 	Grid		grid = {0};
 
-	grid_row(&grid);
-	for (int i = 0; i < 10; i++)
-	{
-		static const char *const titles[] = {"method", "type", "build s", "peak MB", "of it shared",
-			"WAL MB", "temp MB", "index MB", "bytes/row", "index"};
-
-		grid_cell(&grid, "%s", titles[i]);
-	}
+	grid_titles(&grid, titles, 10);
 	for (int i = 0; i < nindexes; i++)
 	{
 		const IndexReport *index = &indexes[i];
@@ -140,20 +68,14 @@ print_indexes(const RunReport *run, const IndexReport *indexes, int nindexes)
 		grid_cell(&grid, "%s", index->method->index);
 	}
 	grid_print(&grid, 2);
+	grid_free(&grid);
 	printf("\n");
 }
 
-/* "ef_search=40", without the prefix that repeats the method's name. */
 static char *
 setting_label(const SettingReport *setting)
 {
-	const char *name = setting->index->method->ladder_name;
-	const char *dot;
-
-	if (setting->setting == NULL)
-		return xstrdup("-");
-	dot = strrchr(name, '.');
-	return xprintf("%s=%s", dot != NULL ? dot + 1 : name, setting->setting);
+	return assignment_label(setting->index->method->ladder_name, setting->setting);
 }
 
 /* What the answers cost, and what they were worth. */
@@ -192,6 +114,7 @@ print_settings(const RunReport *run, const SettingReport *settings, int nsetting
 		grid_cell(&grid, "%s", setting->plan);
 	}
 	grid_print(&grid, 2);
+	grid_free(&grid);
 }
 
 /* What should not be, and would be missed in a table. */
@@ -224,18 +147,12 @@ report_table(const RunReport *run, const IndexReport *indexes, int nindexes,
 	fflush(stdout);
 }
 
-/* A text field: quoted, quotes doubled. */
+/* A text and the comma after it. */
 static void
-csv_text(FILE *file, const char *text)
+csv_field(FILE *file, const char *text)
 {
-	fputc('"', file);
-	for (; *text != '\0'; text++)
-	{
-		if (*text == '"')
-			fputc('"', file);
-		fputc(*text, file);
-	}
-	fputs("\",", file);
+	csv_text(file, text);
+	fputc(',', file);
 }
 
 /* One line of CSV.  Fields that do not apply are empty. */
@@ -246,19 +163,19 @@ csv_setting(FILE *file, const RunReport *run, const SettingReport *setting)
 	const Method *method = index->method;
 	char	   *label = setting_label(setting);
 
-	csv_text(file, run->data);
+	csv_field(file, run->data);
 	fprintf(file, "%lld,%d,%s,%lld,%d,", (long long) run->rows, run->dim,
 			metric_name(run->metric), (long long) run->queries, run->k);
-	csv_text(file, method->name);
-	csv_text(file, method->type_name);
-	csv_text(file, method->index != NULL ? method->index : "exact");
-	csv_text(file, label);
+	csv_field(file, method->name);
+	csv_field(file, method->type_name);
+	csv_field(file, method->index != NULL ? method->index : "exact");
+	csv_field(file, label);
 	fprintf(file, "%.6f,%.4f,%.4f,%.4f,", setting->recall, setting->median_ms,
 			setting->p99_ms, index->floor_ms);
 	for (int i = 0; i < run->nclient_counts; i++)
 		fprintf(file, "%.1f,", setting->qps[i]);
 	fprintf(file, "%lld,", (long long) setting->pages);
-	csv_text(file, setting->plan);
+	csv_field(file, setting->plan);
 	fprintf(file, "%lld,%lld,", (long long) setting->unsorted, (long long) setting->incomplete);
 	if (method->index != NULL)
 		fprintf(file, "%.3f,%lld,", index->cost.seconds, (long long) index->bytes);
@@ -277,14 +194,30 @@ csv_setting(FILE *file, const RunReport *run, const SettingReport *setting)
 	free(label);
 }
 
-/* Write everything for programs. */
-void
-report_csv(const char *path, const RunReport *run, const SettingReport *settings, int nsettings)
+/* A file for programs. */
+static FILE *
+open_csv(const char *path)
 {
 	FILE	   *file = fopen(path, "w");
 
 	if (file == NULL)
 		fail("%s: %s", path, strerror(errno));
+	return file;
+}
+
+static void
+close_csv(const char *path, FILE *file)
+{
+	if (fclose(file) != 0)
+		fail("%s: %s", path, strerror(errno));
+}
+
+/* Write everything for programs. */
+void
+report_csv(const char *path, const RunReport *run, const SettingReport *settings, int nsettings)
+{
+	FILE	   *file = open_csv(path);
+
 	fprintf(file, "data,rows,dim,metric,queries,k,method,type,index,setting,"
 			"recall,median_ms,p99_ms,floor_ms,");
 	for (int i = 0; i < run->nclient_counts; i++)
@@ -293,6 +226,40 @@ report_csv(const char *path, const RunReport *run, const SettingReport *settings
 			"build_peak_kb,build_peak_shared_kb,build_wal_bytes,build_temp_bytes\n");
 	for (int s = 0; s < nsettings; s++)
 		csv_setting(file, run, &settings[s]);
-	if (fclose(file) != 0)
-		fail("%s: %s", path, strerror(errno));
+	close_csv(path, file);
+}
+
+/* Write a mode's figures, with the conditions in each line. */
+static void
+write_grid(const char *path, const RunReport *run, const Grid *grid)
+{
+	FILE	   *file = open_csv(path);
+	char	   *fields;
+	size_t		len;
+	FILE	   *text = open_memstream(&fields, &len);
+
+	csv_field(text, run->data);
+	fprintf(text, "%lld,%d,%s,%lld", (long long) run->rows, run->dim, metric_name(run->metric),
+			(long long) run->queries);
+	fclose(text);
+	grid_write_csv(file, grid, "data,data_rows,dim,metric,queries", fields);
+	free(fields);
+	close_csv(path, file);
+}
+
+/*
+ * Print and, unless 'path' is NULL, write what a mode found.  'left' columns are
+ * not numbers.  Frees the grid.
+ */
+void
+report_grid(const RunReport *run, const IndexReport *indexes, int nindexes, Grid *grid,
+			int left, const char *path)
+{
+	print_conditions(run);
+	print_indexes(run, indexes, nindexes);
+	grid_print(grid, left);
+	fflush(stdout);
+	if (path != NULL)
+		write_grid(path, run, grid);
+	grid_free(grid);
 }

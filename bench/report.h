@@ -5,6 +5,7 @@
 #ifndef REPORT_H
 #define REPORT_H
 
+#include "grid.h"
 #include "method.h"
 #include "table.h"
 
@@ -54,5 +55,7 @@ extern void report_table(const RunReport *run, const IndexReport *indexes, int n
 						 const SettingReport *settings, int nsettings);
 extern void report_csv(const char *path, const RunReport *run,
 					   const SettingReport *settings, int nsettings);
+extern void report_grid(const RunReport *run, const IndexReport *indexes, int nindexes,
+						Grid *grid, int left, const char *path);
 
 #endif							/* REPORT_H */

@@ -42,6 +42,8 @@ fill(PGconn *conn, const Table *table, const VectorSet *base, const char *commen
 	db_execute(conn, "BEGIN");
 	db_execute(conn, "DROP TABLE IF EXISTS %s", table->name);
 	load_set(conn, table->name, table->type, base);
+	if (base->marks != NULL)
+		db_execute(conn, "CREATE INDEX ON %s (f)", table->name);
 	db_execute(conn, "COMMENT ON TABLE %s IS '%s'", table->name, comment);
 	db_execute(conn, "COMMIT");
 	load_vacuum(conn, table->name);
@@ -49,22 +51,25 @@ fill(PGconn *conn, const Table *table, const VectorSet *base, const char *commen
 
 /*
  * The table for a column type, loaded, with no index but its primary key.
- * With 'keep', one that an earlier run left with the same data will do.  Its builds
- * have so many parallel workers; -1: as many as the method wants.
+ * Marked rows have a table of their own, with an index on the marks as well.
+ * With 'keep', one that an earlier run left with the same data will do.  Its
+ * builds have so many parallel workers; -1: as many as the method wants.
  */
 Table *
 table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
 			  const VectorSet *queries, bool keep, int parallel_workers)
 {
 	Table	   *table = xalloc(1, sizeof(Table));
-	char	   *quoted = PQescapeIdentifier(conn, type_name, strlen(type_name));
-	char	   *index = xprintf("%s_index", type_name);
+	char	   *name = xprintf(base->marks != NULL ? "%s_filter" : "%s", type_name);
+	char	   *quoted = PQescapeIdentifier(conn, name, strlen(name));
+	char	   *index = xprintf("%s_index", name);
 	char	   *quoted_index = PQescapeIdentifier(conn, index, strlen(index));
 	char	   *comment = xprintf("ann_bench data %016llx", (unsigned long long) vectors_hash(base));
 	char	   *found;
 
 	table->type = db_column_type(conn, type_name, base->dim);
 	table->name = xprintf("ann_bench.%s", quoted);
+	table->index_name = index;
 	table->index = xprintf("ann_bench.%s", quoted_index);
 	table->parameters = encode_queries(table->type, queries);
 	table->queries = queries->rows;
@@ -75,7 +80,7 @@ table_provide(PGconn *conn, const char *type_name, const VectorSet *base,
 	table_drop_index(conn, table);
 	if (parallel_workers >= 0)
 		db_execute(conn, "ALTER TABLE %s SET (parallel_workers = %d)", table->name, parallel_workers);
-	free(index);
+	free(name);
 	PQfreemem(quoted);
 	PQfreemem(quoted_index);
 	free(comment);

@@ -21,7 +21,8 @@ typedef struct Table
 {
 	ColumnType *type;
 	char	   *name;			/* as SQL: ann_bench."real" */
-	char	   *index;			/* name its index has while there is one */
+	char	   *index_name;		/* that its index has while there is one */
+	char	   *index;			/* the same as SQL, with the schema */
 	Parameter  *parameters;		/* the queries */
 	int64_t		queries;
 } Table;

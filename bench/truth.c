@@ -426,6 +426,25 @@ truth_read(const char *path, const VectorSet *base, const VectorSet *queries, Me
 }
 
 /*
+ * A radius in which there are 'rows' of 'n' ascending distances, or the next
+ * number that equal distances allow; *within is told how many.  It is in the middle
+ * between two of them, so that nobody's rounding moves a row across.
+ */
+double
+truth_radius(const double *distances, int n, int64_t rows, int *within)
+{
+	int			i = rows < n ? (int) rows : n;
+
+	while (i < n && distances[i] <= distances[i - 1])
+		i++;
+	*within = i;
+	if (i < n)
+		return (distances[i - 1] + distances[i]) / 2;
+	/* None farther is known; so take in all of these, and no more than must be. */
+	return distances[n - 1] + 1e-9 * (1 + fabs(distances[n - 1]));
+}
+
+/*
  * Intrinsic dimension around the queries: the maximum likelihood estimate of
  * Levina and Bickel (2004) from each query's neighbours, averaged as MacKay
  * and Ghahramani proposed, by its inverse.  0 if there is too little to go by.

@@ -21,6 +21,7 @@ extern Truth *truth_cached(const char *directory, const VectorSet *base,
 						   const VectorSet *queries, Metric metric, int k, int threads);
 extern Truth *truth_read(const char *path, const VectorSet *base, const VectorSet *queries,
 						 Metric metric, int k);
+extern double truth_radius(const double *distances, int n, int64_t rows, int *within);
 extern double truth_intrinsic_dimension(const Truth *truth);
 
 #endif							/* TRUTH_H */

@@ -30,6 +30,7 @@ typedef struct VectorSet
 	float	   *values;			/* rows * dim */
 	int64_t    *ids;			/* NULL: a row's id is its number */
 	int64_t    *by_id;			/* row numbers in order of id; NULL as ids */
+	int32_t    *marks;			/* of each row, for a filter; NULL: none */
 } VectorSet;
 
 extern VectorSet *vectors_read(const char *path, int64_t limit);

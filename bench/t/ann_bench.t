@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 #
-# ann_bench without a server: generator, readers, ground truth, command line.
-# What needs a server is only reached here as far as its first complaint.
+# ann_bench without a server: generator, readers, ground truth, what it
+# calculates, command line.  What needs a server is only reached here as far as
+# its first complaint.
 #
-# ANN_BENCH names the program; otherwise it is the one beside this directory,
+# ANN_BENCH names the program, beside which there is "calculate"; otherwise it is the one beside this directory,
 # or one that is built for the occasion.
 
 use strict;
@@ -18,7 +19,7 @@ use Test::More;
 my $dir = tempdir(CLEANUP => 1);
 my $bench = $ENV{ANN_BENCH} // "$FindBin::RealBin/../ann_bench";
 
-if (!-x $bench)
+if (!-x $bench || !-x calculator())
 {
 	system('make', '-s', '-C', "$FindBin::RealBin/..", "O=$dir/build") == 0
 	  or BAIL_OUT('ann_bench does not build');
@@ -28,10 +29,13 @@ $ENV{XDG_CACHE_HOME} = "$dir/cache";
 delete @ENV{ grep { /^PG/ } keys %ENV };
 $ENV{PGHOST} = $dir;    # no server there
 
-# Run ann_bench in the temporary directory: status, stdout, stderr.
-sub bench
+# The program of our own functions' figures, beside ann_bench.
+sub calculator { return $bench =~ s/[^\/]*\z/calculate/r }
+
+# Run a program in the temporary directory: status, stdout, stderr.
+sub run_program
 {
-	my @args = @_;
+	my ($program, @args) = @_;
 	my $pid = fork() // die "fork: $!";
 
 	if ($pid == 0)
@@ -39,11 +43,21 @@ sub bench
 		chdir $dir or die;
 		open STDOUT, '>', 'stdout' or die;
 		open STDERR, '>', 'stderr' or die;
-		exec $bench, @args or die;
+		exec $program, @args or die;
 	}
 	waitpid $pid, 0;
 	my $status = $? & 127 ? "signal $?" : $? >> 8;
 	return ($status, slurp("$dir/stdout"), slurp("$dir/stderr"));
+}
+
+sub bench { return run_program($bench, @_) }
+
+# What the calculator prints, without the last newline; its message when it fails.
+sub calculate
+{
+	my ($status, $out, $err) = run_program(calculator(), @_);
+
+	return $status == 0 ? $out =~ s/\n\z//r : $err;
 }
 
 sub slurp
@@ -305,6 +319,68 @@ is( (bench(qw(truth --data set.bvecs --queries q.bvecs --check wrong.ivecs)))[2]
 	"ann_bench: wrong.ivecs: the nearest 100 differ for 1 of 20 queries, first for query 1\n",
 	'wrong truth is found out');
 
+# ---- What is calculated -------------------------------------------------
+
+# The fastest fixed setting that has a recall, of a ladder: ms, rungs.
+my @fastest = (
+	[ 'on a rung', '2 1 1', 0.9, '0.8:1', '0.9:2', '0.99:8' ],
+	[ 'halfway between two, of the logarithm', '4 1 2', 0.85, '0.7:1', '0.8:2', '0.9:8' ],
+	[ 'below the ladder', '1 -1 0', 0.5, '0.8:1', '0.9:2' ],
+	[ 'above it', 'nan -1 -1', 0.95, '0.8:1', '0.9:2' ],
+	[ 'a higher rung that is faster', '1 2 2', 0.85, '0.8:2', '0.9:4', '0.95:1' ],
+	[ 'two rungs of one recall', '2 1 1', 0.9, '0.8:1', '0.9:2', '0.9:5' ],
+	[ 'a ladder from the top', '4 1 2', 0.85, '0.95:20', '0.9:8', '0.8:2' ],
+	[ 'one rung', '3 -1 0', 0.9, '0.9:3' ],);
+
+for my $case (@fastest)
+{
+	my ($what, $expected, @words) = @$case;
+
+	is(calculate('fastest', @words), $expected, "fastest: $what");
+}
+
+# A radius with so many rows in it: the radius, the rows.
+my @radius = (
+	[ 'in the middle', '2.5 2', 2, 1, 2, 3, 4 ],
+	[ 'equal distances', '3 3', 2, 1, 2, 2, 4 ],
+	[ 'below zero', '-2.5 2', 2, -4, -3, -2, -1 ],
+	[ 'none farther', '2.000000003 2', 2, 1, 2 ],
+	[ 'none farther, of equal ones', '2.000000003 3', 2, 1, 2, 2 ],
+	[ 'more than there are', '2.000000003 2', 5, 1, 2 ],);
+
+for my $case (@radius)
+{
+	my ($what, $expected, @words) = @$case;
+
+	is(calculate('radius', @words), $expected, "radius: $what");
+}
+
+is(calculate(qw(percentile 0.5 3 1 2)), 2, 'the median');
+is(calculate(qw(percentile 0.5 4 1 3 2)), 2, 'of an even number, the lower one');
+is(calculate(qw(percentile 0.99 3 1 2)), 3, 'p99 of few');
+
+is(calculate(qw(numbers 0 1), '.8,.9,.99'), '0.8 0.9 0.99', 'a list');
+is(calculate(qw(integers 1 100 10)), '10', 'a list of one');
+like(calculate(qw(numbers 0 1), '.8,2'), qr/list "2" is not a number from 0 to 1/, 'too large');
+like(calculate(qw(numbers 0 1), '.8,'), qr/list "" is not a number/, 'nothing after a comma');
+like(calculate(qw(numbers 0 1), ''), qr/list "" is not a number/, 'nothing at all');
+like(calculate(qw(integers 1 100), '1,2.5'), qr/"1,2.5": 2.5 is not a whole number/, 'a fraction');
+like(calculate(qw(integers 1 100 1;2)), qr/list "1;2" is not a number/, 'not a comma');
+
+my @marks = split /\n/, calculate(qw(marks 1000001));
+is($marks[0], 0, 'the first row meets every condition');
+is($marks[1000000], 0, 'marks begin anew after a million rows');
+is(scalar keys %{ { map { $_ => 1 } @marks } }, 1000000, 'which have all of them');
+is(scalar(grep { $_ < 0 || $_ >= 1000000 } @marks), 0, 'and no others');
+my $among = grep { $_ < 10000 } @marks[ 0 .. 99999 ];
+cmp_ok(abs($among - 1000), '<', 20, 'a condition is met as often by the first rows');
+
+is( calculate(qw(grid 3 a), 'b c', 'd', 'x', '1.5', '-', 'a "b"', '10', 'y,z'),
+	join("\n",
+		'a      b c  d', 'x      1.5  -', 'a "b"   10  y,z',
+		'data,a,b_c,d', '"x","x",1.5,', '"x","a ""b""",10,"y,z"'),
+	'a table, and as CSV');
+
 # ---- Command line -------------------------------------------------------
 
 my @usage = (
@@ -322,6 +398,22 @@ my @usage = (
 	[   [ 'run', '--index', 'a: USING x (vec); p=1,2; q=1,2' ],
 		qr/method "a": both p and q have a list/ ],
 	[ [ 'run', '--index', 'a: USING x (vec); p' ], qr/"p" is not setting=value/ ],
+	[ [qw(run --index exact --k), '1,2'], qr/run takes one number for --k/ ],
+	[ [qw(run --index exact --k ten)], qr/--k "ten" is not a number from 1/ ],
+	[ [qw(run --index exact --k 1.5)], qr/--k "1.5": 1.5 is not a whole number/ ],
+	[ [qw(run --clients), '1,0'], qr/--clients "0" is not a number from 1 to 10000/ ],
+	[ [qw(run --clients), '1,2,3,4,5,6,7,8,9'], qr/--clients takes at most 8 numbers/ ],
+	[ [qw(run --targets .9)], qr/run does not take --targets/ ],
+	[ [qw(target --data set.bvecs)], qr/target needs --index/ ],
+	[ [ 'target', '--index', 'exact' ], qr/method "exact": this takes only methods with an index/ ],
+	[   [ 'target', '--index', 'a: USING x (vec); p=1' ],
+		qr/method "a": no setting has a list of values to compare with/ ],
+	[ [qw(target --targets), '.9,high'], qr/--targets "high" is not a number from 0/ ],
+	[ [qw(range --ids-only)], qr/range does not take --ids-only/ ],
+	[ [qw(range --index exact)], qr/method "exact": this takes only methods with an index/ ],
+	[ [qw(filter --shares), '0,1'], qr/--shares "0" is not a number from 1e-06 to 1/ ],
+	[ [qw(filter --truth t.ivecs)], qr/filter does not take --truth/ ],
+	[ [ 'filter', '--index', 'a: USING x (vec)', '--k', '1,2' ], qr/filter takes one number for --k/ ],
 	[ [qw(load set.bvecs)], qr/load needs --table/ ],
 	[ [qw(load --table t)], qr/load needs a file/ ],
 	[ [qw(load --table t a b)], qr/one word too many: b/ ],);
