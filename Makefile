@@ -22,8 +22,8 @@ PG_CFLAGS = -ffp-contract=off -Wshadow
 
 # What is true of both methods is tested by one file, annoy_NAME; ann_hnsw_NAME is
 # derived from it.
-BOTH = opclass order complete input plans range recall objects space updates empty parallel \
-	chunks
+BOTH = opclass order complete input plans range queries recall memory objects space updates \
+	empty parallel chunks
 
 REGRESS = install distance norm input query_types exact planner sort_column options \
 	$(BOTH:%=annoy_%) annoy_external annoy_offset \
