@@ -2,6 +2,9 @@
 SELECT setseed(0.25);
 SET enable_seqscan = off;
 SET jit = off;
+-- builds are compared, rather than what they find out about settings
+SET ann.search_k = 7000;
+SET ann.target_recall = 0.999;
 SET max_parallel_maintenance_workers = 0;
 
 -- 12,000 vectors, five rows a block: three chunks of 1,024 blocks; equal rows, zero

@@ -2,6 +2,9 @@
 SELECT setseed(0.5);
 SET enable_seqscan = off;
 SET jit = off;
+-- builds are compared, rather than what they find out about settings
+SET ann.search_k = 5000;
+SET ann.target_recall = 0.999;
 SET max_parallel_maintenance_workers = 2;
 
 -- 12,000 vectors of which 600 are equal, some zero vectors and NULLs; and rows that

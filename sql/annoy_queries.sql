@@ -4,6 +4,7 @@
 SELECT setseed(0.4);
 SET jit = off;
 SET max_parallel_workers_per_gather = 0;
+SET ann.target_recall = 0.99;
 
 -- 20,000 rows in 50 clusters; filters that pass a tenth, a hundredth, two of them
 CREATE TABLE items (id integer PRIMARY KEY, tenth integer, hundredth integer, pair integer, r real[], d double precision[]);

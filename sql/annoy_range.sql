@@ -133,6 +133,7 @@ DROP ROLE regress_ann_reader;
 
 -- What is returned.  For radii with 1, 30, 300 and 2,000 rows: as many as a
 -- sequential scan finds but for a few, no others, no row twice, and in order.
+SET ann.target_recall = 0.99;
 CREATE TABLE found (c text, o text, rank integer, form text, wanted integer, found integer, wrong integer, ordered boolean);
 CREATE FUNCTION compare(c text, o text, rank integer, form text, query text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

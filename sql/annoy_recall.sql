@@ -99,7 +99,7 @@ DROP INDEX rows_vec;
 CREATE TABLE empty (id bigint, vec real[]) WITH (autovacuum_enabled = off);
 CREATE INDEX empty_vec ON empty USING annoy (vec);
 CREATE INDEX empty_none ON empty USING annoy (vec real_cosine_ops) WITH (scalar = none);
-INSERT INTO empty SELECT * FROM rows LIMIT 6000;
+INSERT INTO empty SELECT * FROM rows LIMIT 9000;
 SELECT count(*) FROM ann_calibration('empty_vec');
 VACUUM empty;
 SELECT * FROM ladders('empty_vec');
@@ -108,7 +108,7 @@ SELECT within(recall('empty', '<->', 10), 0.92) AS usual;
 TRUNCATE empty;
 SELECT count(*) FROM ann_calibration('empty_vec');
 -- other dimensions: what was found is of no use any more
-INSERT INTO empty SELECT * FROM rows LIMIT 6000;
+INSERT INTO empty SELECT * FROM rows LIMIT 9000;
 VACUUM empty;
 DELETE FROM empty;
 CALL wait_for_others();

@@ -1538,7 +1538,8 @@ build_one_chunk(Build *b, IndexBuildResult *result)
 	}
 	if (ann_team_is_alone(b->team))
 	{
-		if (b->rows < ANN_CALIBRATION_ROWS)
+		/* a team may have held out all that there is: then there is no place for it */
+		if (b->rows < ANN_CALIBRATION_ROWS && (b->arena != NULL || b->sample != NULL))
 			return_held(b);
 		finish_rows(b);
 	}
@@ -1550,31 +1551,51 @@ build_one_chunk(Build *b, IndexBuildResult *result)
 
 /* ---- Rows that were held out -------------------------------------------- */
 
-/* Ask the index for them, and insert them.  It has 'rows' others. */
+/* Insert them, counting the elements that they are, as a build has counted the others. */
 static void
-insert_held(Build *b, double rows)
+insert_rows(Build *b)
 {
-	AnnHeldOut *held = b->held;
+	AnnChunk   *chunks;
+	uint32		num_chunks;
+	uint32	   *added;
 
-	if (held->count == 0)
+	(void) ann_index_chunks(b->index, &chunks, &num_chunks);
+	added = palloc0(sizeof(uint32) * num_chunks);
+	for (int i = 0; i < b->held->count; i++)
+	{
+		AnnHeldRow *row = &b->held->rows[i];
+		uint32		number = ann_chunk_of(&b->meta, ItemPointerGetBlockNumber(&row->tid));
+
+		CHECK_FOR_INTERRUPTS();
+		added[number] += ann_insert_array(b->index, row->array, &row->tid, b->heap);
+	}
+	for (uint32 i = 0; i < num_chunks; i++)
+	{
+		AnnEdit		edit;
+
+		if (added[i] == 0)
+			continue;
+		ann_chunk_edit(&edit, b->index, i)->rows = chunks[i].rows + added[i];
+		ann_edit_commit(&edit);
+	}
+}
+
+/* Ask the index, which has so many other rows, for those that were held out. */
+static void
+end_held(Build *b, double rows)
+{
+	if (b->held->count == 0)
 		return;
 	ann_team_phase(b->team, ANN_PHASE_CALIBRATE);
 	if (rows >= ANN_CALIBRATION_ROWS && b->calibrator == NULL)
 	{
-		ann_held_out_sort(held);
-		b->calibrator = ann_calibrator_begin(b->index, b->heap, b->info, rows, held);
+		ann_held_out_sort(b->held);
+		b->calibrator = ann_calibrator_begin(b->index, b->heap, b->info, rows, b->held);
 		ann_calibrator_pass(b->calibrator, b->index_info);
 	}
 	if (b->calibrator != NULL)
 		ann_calibrator_end(b->calibrator);
-	for (int i = 0; i < held->count; i++)
-	{
-		bool		isnull = false;
-
-		CHECK_FOR_INTERRUPTS();
-		ann_insert(b->index, &held->rows[i].array, &isnull, &held->rows[i].tid, b->heap,
-				   UNIQUE_CHECK_NO, false, b->index_info);
-	}
+	insert_rows(b);
 }
 
 /* ---- CREATE INDEX ------------------------------------------------------- */
@@ -1610,7 +1631,7 @@ ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 		build_chunks(b, blocks, result);
 	else
 		build_one_chunk(b, result);
-	insert_held(b, result->index_tuples);
+	end_held(b, result->index_tuples);
 	result->index_tuples += b->held->count;
 	ann_team_phase(b->team, 0);
 	return result;

@@ -147,8 +147,8 @@ need_trees(Insert *i)
 	return ann_is_epoch(&i->at.chunk, &i->info);
 }
 
-/* A row of a forest has a code in each tree. */
-static void
+/* A row of a forest has a code in each tree.  False if an element had its vector. */
+static bool
 add_to_forest(Insert *i)
 {
 	int			trees = (int) i->info.meta.trees;
@@ -156,7 +156,7 @@ add_to_forest(Insert *i)
 
 	ann_tree_insert_find(&i->tree, 0);
 	if (join_equal(i))
-		return;
+		return false;
 	ref = ann_element_add(i->at.index, &i->info, i->at.number, i->element, NULL);
 
 	/* the first tree last: what join_equal finds there is in all others, too */
@@ -166,13 +166,14 @@ add_to_forest(Insert *i)
 			ann_tree_insert_find(&i->tree, tree);
 		ann_tree_insert_append(&i->tree, tree, ref);
 	}
+	return true;
 }
 
 /*
  * A row of a graph has links, and if the dice say so, or nothing leads to it, a code
- * in the tree of those that searches begin at.
+ * in the tree of those that searches begin at.  False as above.
  */
-static void
+static bool
 add_to_graph(Insert *i, const float *floats)
 {
 	uint32		dice = murmurhash32(ItemPointerGetBlockNumber(&i->tid) * 521 +
@@ -181,15 +182,16 @@ add_to_graph(Insert *i, const float *floats)
 	bool		alone;
 
 	if (!ann_graph_insert(&i->at, i->element, i->stored, floats, &ref, &alone))
-		return;
+		return false;
 	if (!alone && dice % ANN_ROWS_PER_ENTRY != 0)
-		return;
+		return true;
 	ann_tree_insert_find(&i->tree, 0);
 	ann_tree_insert_append(&i->tree, 0, ref);
+	return true;
 }
 
-/* Add a vector that has been checked. */
-static void
+/* Add a vector that has been checked; false if there is no new element. */
+static bool
 insert_vector(Insert *i, const AnnVector *vector)
 {
 	const AnnIndex *info = &i->info;
@@ -201,7 +203,7 @@ insert_vector(Insert *i, const AnnVector *vector)
 	if (info->meta.metric == ANN_METRIC_COSINE && i->v->norm2 == 0 && ann_source_is_zero(vector))
 	{
 		insert_aside(i->at.index, i->at.number, offsetof(AnnChunk, undefined), &i->tid);
-		return;
+		return false;
 	}
 	i->element = palloc(info->element_size);
 	ann_element_make(info, vector->data, vector->is_double, i->element);
@@ -211,11 +213,8 @@ insert_vector(Insert *i, const AnnVector *vector)
 	i->other = palloc(info->code_bytes);
 
 	if (!need_trees(i))
-		return;					/* ann_dimensions_confirm will say so, too */
-	if (ann_is_graph(info))
-		add_to_graph(i, floats);
-	else
-		add_to_forest(i);
+		return false;			/* ann_dimensions_confirm will say so, too */
+	return ann_is_graph(info) ? add_to_graph(i, floats) : add_to_forest(i);
 }
 
 /* Check an array, which must have 'dim' dimensions, if that is not 0: false if not. */
@@ -292,36 +291,38 @@ prepare(Insert *i, ArrayType *array, AnnVector *vector)
 }
 
 bool
-ann_insert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
-		   Relation heap, IndexUniqueCheck checkUnique, bool indexUnchanged,
-		   IndexInfo *indexInfo)
+ann_insert_array(Relation index, Datum value, ItemPointer heap_tid, Relation heap)
 {
-	MemoryContext context,
-				old;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ann insert",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	Insert		i = {{index, heap}};
-	ArrayType  *array;
+	ArrayType  *array = DatumGetArrayTypeP(value);
 	AnnVector	vector;
+	bool		is_new;
 
-	if (isnull[0])
-	{
-		insert_aside(index, need_chunk(index, &ann_index(index)->meta, heap_tid),
-					 offsetof(AnnChunk, nulls), heap_tid);
-		return false;
-	}
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "ann insert",
-									ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	array = DatumGetArrayTypeP(values[0]);
 	i.tid = *heap_tid;
 	i.at.number = need_chunk(index, &ann_index(index)->meta, heap_tid);
 	do
 	{
 		prepare(&i, array, &vector);
-		insert_vector(&i, &vector);
+		is_new = insert_vector(&i, &vector);
 	}
 	while (!ann_dimensions_confirm(index, i.info.meta.epoch));
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+	return is_new;
+}
+
+bool
+ann_insert(Relation index, Datum *values, bool *isnull, ItemPointer heap_tid,
+		   Relation heap, IndexUniqueCheck checkUnique, bool indexUnchanged,
+		   IndexInfo *indexInfo)
+{
+	if (isnull[0])
+		insert_aside(index, need_chunk(index, &ann_index(index)->meta, heap_tid),
+					 offsetof(AnnChunk, nulls), heap_tid);
+	else
+		(void) ann_insert_array(index, values[0], heap_tid, heap);
 	return false;
 }

@@ -18,12 +18,13 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/float.h"
 
-/* A scan of an index of ours, and the LIMIT above it. */
+/* A scan of an index of ours, and the LIMIT above it, if there is one. */
 typedef struct LimitedScan
 {
 	dlist_node	node;
 	const IndexScanState *scan;
-	const LimitState *limit;
+	const LimitState *limit;	/* or NULL */
+	bool		filtered;
 	double		matches;
 	MemoryContextCallback forget;
 } LimitedScan;
@@ -43,6 +44,7 @@ forget_scan(void *arg)
 static void
 note_scan(const IndexScanState *scan, const LimitState *limit)
 {
+	const IndexScan *plan = (const IndexScan *) scan->ss.ps.plan;
 	LimitedScan *noted;
 
 	/* EXPLAIN without ANALYZE opens no index */
@@ -52,6 +54,9 @@ note_scan(const IndexScanState *scan, const LimitState *limit)
 	noted = palloc0(sizeof(LimitedScan));
 	noted->scan = scan;
 	noted->limit = limit;
+
+	/* the conditions of a range are among both */
+	noted->filtered = list_length(plan->scan.plan.qual) > list_length(plan->indexqual);
 	noted->matches = scan->ss.ps.qual == NULL ? get_float8_infinity()
 		: scan->ss.ps.plan->plan_rows;
 	noted->forget.func = forget_scan;
@@ -108,7 +113,22 @@ descend(const LimitState *limit, PlanState *state)
 	}
 }
 
-/* Find each LIMIT of a plan, also in subplans. */
+static LimitedScan *
+find_scan(const IndexScanState *scan)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &limited_scans)
+	{
+		LimitedScan *noted = dlist_container(LimitedScan, node, iter.cur);
+
+		if (noted->scan == scan)
+			return noted;
+	}
+	return NULL;
+}
+
+/* Find each LIMIT of a plan, also in subplans, then the scans that have none. */
 static bool
 find_limits(PlanState *state, void *context)
 {
@@ -118,6 +138,8 @@ find_limits(PlanState *state, void *context)
 
 		descend(limit, outerPlanState(limit));
 	}
+	else if (IsA(state, IndexScanState) && find_scan((IndexScanState *) state) == NULL)
+		note_scan((IndexScanState *) state, NULL);
 	return planstate_tree_walker(state, find_limits, context);
 }
 
@@ -138,12 +160,12 @@ executor_start(QueryDesc *query, int eflags)
 	MemoryContextSwitchTo(old);
 }
 
-double
-ann_limit_for_scan(IndexScanDesc scan, double *matches)
+AnnDemand
+ann_demand(IndexScanDesc scan)
 {
+	AnnDemand	result = {0, false, get_float8_infinity()};
 	dlist_iter	iter;
 
-	*matches = get_float8_infinity();
 	dlist_foreach(iter, &limited_scans)
 	{
 		LimitedScan *noted = dlist_container(LimitedScan, node, iter.cur);
@@ -156,12 +178,14 @@ ann_limit_for_scan(IndexScanDesc scan, double *matches)
 		 * nodeLimit.c has computed count and offset already: it does so
 		 * before it starts or restarts the nodes below it.
 		 */
-		*matches = noted->matches;
-		if (limit->noCount)
-			return get_float8_infinity();
-		return (double) limit->count + (double) limit->offset;
+		result.filtered = noted->filtered;
+		result.matches = noted->matches;
+		if (limit != NULL)
+			result.limit = limit->noCount ? get_float8_infinity()
+				: (double) limit->count + (double) limit->offset;
+		break;
 	}
-	return 0;
+	return result;
 }
 
 void

@@ -3,8 +3,8 @@
  *	  How many rows a scan will be asked for.
  *
  * The access method interface does not tell.  We find out from the executor:
- * when a query starts, its index scans below a LIMIT are noted together with
- * it, and forgotten with the query.
+ * when a query starts, its index scans are noted together with the LIMIT above
+ * them, and forgotten with the query.
  */
 #ifndef ANN_LIMIT_H
 #define ANN_LIMIT_H
@@ -13,16 +13,22 @@
 
 #include "access/genam.h"
 
+/* What is known of how much of a scan will be read. */
+typedef struct AnnDemand
+{
+	double		limit;			/* LIMIT plus OFFSET: rows that will be fetched; 0:
+								 * unknown; infinity: all, as by LIMIT NULL */
+	bool		filtered;		/* rows are fetched that the query's own conditions on
+								 * the table refuse */
+	double		matches;		/* rows that the planner expects them to let pass;
+								 * infinity: there are none */
+} AnnDemand;
+
 /*
- * The number of rows, LIMIT plus OFFSET, that will be fetched of a scan: 0 if
- * unknown, infinity if it is known to be all (LIMIT NULL).  To be asked in
- * amrescan, each time, as it may change from rescan to rescan.  More may be
- * fetched where rows are lost on their way to the LIMIT.
- *
- * *matches is the number of rows that the planner expects to pass the filter of
- * the scan; infinity if it has none.
+ * To be asked in amrescan or later, each time, as it may change from rescan to rescan.
+ * More may be fetched than the limit where rows are lost on their way to it.
  */
-extern double ann_limit_for_scan(IndexScanDesc scan, double *matches);
+extern AnnDemand ann_demand(IndexScanDesc scan);
 
 /* Install the hook; when the library is loaded. */
 extern void ann_limit_init(void);

@@ -60,6 +60,10 @@ extern bool ann_insert(Relation index, Datum *values, bool *isnull,
 					   IndexUniqueCheck checkUnique, bool indexUnchanged,
 					   IndexInfo *indexInfo);
 
+/* The same of a row that has a vector; false if an element had it already. */
+extern bool ann_insert_array(Relation index, Datum value, ItemPointer heap_tid,
+							 Relation heap);
+
 /* scan.c */
 extern IndexScanDesc ann_beginscan(Relation index, int nkeys, int norderbys);
 extern void ann_rescan(IndexScanDesc scan, ScanKey keys, int nkeys,

@@ -250,6 +250,7 @@ reset_scan(AnnScan *s)
 	s->returned = -get_float8_infinity();
 	s->excluded = ANN_SEEN_NOTHING;
 	s->radius = get_float8_infinity();
+	s->left = get_float8_infinity();
 }
 
 /* What is known of the index; from here on its cache may be taken away. */
@@ -1103,8 +1104,7 @@ start_range(IndexScanDesc scan, AnnScan *s, double limit, double matches)
 static void
 start_scan(IndexScanDesc scan, AnnScan *s)
 {
-	double		matches;
-	double		limit = ann_limit_for_scan(scan, &matches);
+	AnnDemand	demand = ann_demand(scan);
 
 	pgstat_count_index_scan(scan->indexRelation);
 	ann_count_search(scan);
@@ -1115,13 +1115,15 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 		s->phase = s->has_end ? ANN_SCAN_END : ANN_SCAN_UNORDERED;
 		return;
 	}
-	s->wanted = limit > 0 ? limit : DEFAULT_LIMIT;
+	s->wanted = demand.limit > 0 ? demand.limit : DEFAULT_LIMIT;
+	if (demand.filtered && ann_max_scan_tuples > 0)
+		s->left = Max(ann_max_scan_tuples, isinf(demand.limit) ? 0 : demand.limit);
 	if (s->has_end)
-		start_range(scan, s, limit, matches);
+		start_range(scan, s, demand.limit, demand.matches);
 	s->phase = ANN_SCAN_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
-	if (s->wanted * 2 > (s->has_end ? s->rows : Min(matches, s->rows)))
+	if (s->wanted * 2 > (s->has_end ? s->rows : Min(demand.matches, s->rows)))
 	{
 		start_rest(scan, s);
 		s->phase = ANN_SCAN_REST;
@@ -1206,6 +1208,8 @@ ann_gettuple(IndexScanDesc scan, ScanDirection direction)
 	AnnRow		   *row;
 
 	Assert(ScanDirectionIsForward(direction));
+	if (s->left <= 0)
+		return false;
 	while (s->out.next == s->out.count)
 	{
 		MemoryContext old = MemoryContextSwitchTo(s->context);
@@ -1216,6 +1220,7 @@ ann_gettuple(IndexScanDesc scan, ScanDirection direction)
 			return false;
 	}
 	row = &s->out.rows[s->out.next++];
+	s->left--;
 	check_tid(scan, s, &row->tid);
 	scan->xs_heaptid = row->tid;
 	scan->xs_recheck = s->recheck || row->recheck;

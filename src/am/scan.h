@@ -149,6 +149,7 @@ struct AnnScan
 
 	/* What is returned next, one by one */
 	AnnRowArray out;
+	double		left;			/* so many rows may be returned */
 	AnnRowArray nan;			/* met by the pass over the rest */
 	BlockNumber heap_blocks;	/* the table has at least so many */
 	uint32		next_list;		/* number of the chunk whose list is returned next */

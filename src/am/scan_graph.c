@@ -260,9 +260,12 @@ is_far(const GraphSearch *g)
 static bool
 search_from_afar(AnnScan *s, GraphSearch *g)
 {
-	double		most = g->ef * FAR_EF;
 	double		before = get_float8_infinity();
+	double		most;
 
+	/* a small ef that is enough for others would seem to settle at once */
+	g->ef = Max(g->ef, ann_search_ef(NULL, s->wanted));
+	most = g->ef * FAR_EF;
 	while (g->ef < most && !is_over(g))
 	{
 		double		rows = Max(SETTLED_TIMES * s->wanted, SETTLED_MINIMUM);
