@@ -12,6 +12,7 @@
 #include "access/relscan.h"
 #include "am/limit.h"
 #include "am/opclass.h"
+#include "am/range.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
@@ -39,6 +40,21 @@ forget_scan(void *arg)
 	dlist_delete(&((LimitedScan *) arg)->node);
 }
 
+/* Does a scan drop rows by anything else than the range that its index searches? */
+static bool
+has_filter(const IndexScanState *scan)
+{
+	const IndexScan *plan = (const IndexScan *) scan->ss.ps.plan;
+	ListCell   *cell;
+
+	foreach(cell, plan->scan.plan.qual)
+	{
+		if (!ann_range_is_condition(lfirst(cell)))
+			return true;
+	}
+	return list_length(plan->scan.plan.qual) > list_length(plan->indexqual);
+}
+
 /* Note a scan for as long as its query lives; caller's context is the query's. */
 static void
 note_scan(const IndexScanState *scan, const LimitState *limit)
@@ -52,8 +68,7 @@ note_scan(const IndexScanState *scan, const LimitState *limit)
 	noted = palloc0(sizeof(LimitedScan));
 	noted->scan = scan;
 	noted->limit = limit;
-	noted->matches = scan->ss.ps.qual == NULL ? get_float8_infinity()
-		: scan->ss.ps.plan->plan_rows;
+	noted->matches = has_filter(scan) ? scan->ss.ps.plan->plan_rows : get_float8_infinity();
 	noted->forget.func = forget_scan;
 	noted->forget.arg = noted;
 	dlist_push_head(&limited_scans, &noted->node);

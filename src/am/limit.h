@@ -20,7 +20,7 @@
  * fetched where rows are lost on their way to the LIMIT.
  *
  * *matches is the number of rows that the planner expects to pass the filter of
- * the scan; infinity if it has none.
+ * the scan; infinity if it has none, or none but the range that the index searches.
  */
 extern double ann_limit_for_scan(IndexScanDesc scan, double *matches);
 
