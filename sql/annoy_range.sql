@@ -73,7 +73,7 @@ SELECT query, plan(query) FROM unnest(ARRAY[
 	$$SELECT id FROM items WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1 AND r <-> '{2,2,3,4,5,6,7,8}' < 1$$,
 	$$SELECT id FROM items WHERE r <@~ l2_ball('{1,2,3,4,5,6,7,8}', 1)$$,
 	$$SELECT count(*) FROM items WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1$$,
-	$$SELECT kind, min(r <-> '{1,2,3,4,5,6,7,8}') FROM items WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1 GROUP BY kind$$,
+	$$SELECT min(r <-> '{1,2,3,4,5,6,7,8}') FROM items WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1$$,
 	$$UPDATE items SET kind = 0 WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1$$,
 	$$DELETE FROM items WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1$$,
 	$$SELECT id FROM items WHERE r <-> '{1,2,3,4,5,6,7,8}' < 1 FOR UPDATE$$,
@@ -179,6 +179,29 @@ SELECT count(compare(c, '<#>', rank, 'two balls', 'SELECT %1$s %2$s $1 AS x FROM
 FROM unnest(ARRAY['r', 'd']) c, unnest(ARRAY[1, 30, 300]) rank;
 SELECT form, rank, sum(wrong) AS wrong, sum(found) >= 0.97 * sum(wanted) AS recall FROM found GROUP BY form, rank ORDER BY form, rank;
 DELETE FROM found;
+-- a table that is large enough for several stages of a search
+ALTER TABLE items RENAME TO few_items;
+CREATE TABLE items AS
+SELECT id, id % 10 AS kind, v AS r FROM (
+	SELECT id, (SELECT array_agg(sin(id % 20 * 7 + i) + random() * 0.6 ORDER BY i)::real[] FROM generate_series(1, 8) i WHERE id > 0) AS v
+	FROM generate_series(1, 12000) id OFFSET 0) s;
+CREATE INDEX ON items USING annoy (r);
+SELECT count(compare('r', '<->', rank, 'any order', 'SELECT %1$s %2$s $1 AS x FROM items WHERE %1$s %2$s $1 <= $2'))
+FROM unnest(ARRAY[120, 300, 900]) rank;
+SET enable_sort = off;
+SELECT count(compare('r', '<->', rank, 'sorted', 'SELECT %1$s %2$s $1 AS x FROM items WHERE %1$s %2$s $1 <= $2 ORDER BY %1$s %2$s $1'))
+FROM unnest(ARRAY[120, 300, 900]) rank;
+SELECT count(compare('r', '<->', rank, 'limit', 'SELECT %1$s %2$s $1 AS x FROM items WHERE %1$s %2$s $1 <= $2 ORDER BY %1$s %2$s $1 LIMIT 200'))
+FROM unnest(ARRAY[120, 300, 900]) rank;
+RESET enable_sort;
+SELECT form, rank, sum(wrong) AS wrong,
+	sum(found) >= 0.95 * sum(CASE WHEN form = 'limit' THEN least(200, wanted) ELSE wanted END) AS recall,
+	bool_and(ordered) FILTER (WHERE form <> 'any order') AS ordered
+FROM found GROUP BY form, rank ORDER BY form, rank;
+DELETE FROM found;
+DROP TABLE items;
+ALTER TABLE few_items RENAME TO items;
+
 -- two ranges around different vectors, and an order by a third
 SELECT sum(a) > 0 AS some, bool_and(a <= b) AS subset, sum(a) >= 0.97 * sum(b) AS recall FROM (
 	SELECT (SELECT count(*) FROM items WHERE r <@~ l2_ball(o.q, 1.2) AND r <@~ l2_ball(p.q, 1.2)) AS a,

@@ -12,6 +12,7 @@
 #include "access/relscan.h"
 #include "am/limit.h"
 #include "am/opclass.h"
+#include "am/range.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
@@ -24,7 +25,6 @@ typedef struct LimitedScan
 	dlist_node	node;
 	const IndexScanState *scan;
 	const LimitState *limit;	/* or NULL */
-	bool		filtered;
 	double		matches;
 	MemoryContextCallback forget;
 } LimitedScan;
@@ -40,11 +40,25 @@ forget_scan(void *arg)
 	dlist_delete(&((LimitedScan *) arg)->node);
 }
 
+/* Does a scan drop rows by anything else than the range that its index searches? */
+static bool
+has_filter(const IndexScanState *scan)
+{
+	const IndexScan *plan = (const IndexScan *) scan->ss.ps.plan;
+	ListCell   *cell;
+
+	foreach(cell, plan->scan.plan.qual)
+	{
+		if (!ann_range_is_condition(lfirst(cell)))
+			return true;
+	}
+	return list_length(plan->scan.plan.qual) > list_length(plan->indexqual);
+}
+
 /* Note a scan for as long as its query lives; caller's context is the query's. */
 static void
 note_scan(const IndexScanState *scan, const LimitState *limit)
 {
-	const IndexScan *plan = (const IndexScan *) scan->ss.ps.plan;
 	LimitedScan *noted;
 
 	/* EXPLAIN without ANALYZE opens no index */
@@ -54,11 +68,7 @@ note_scan(const IndexScanState *scan, const LimitState *limit)
 	noted = palloc0(sizeof(LimitedScan));
 	noted->scan = scan;
 	noted->limit = limit;
-
-	/* the conditions of a range are among both */
-	noted->filtered = list_length(plan->scan.plan.qual) > list_length(plan->indexqual);
-	noted->matches = scan->ss.ps.qual == NULL ? get_float8_infinity()
-		: scan->ss.ps.plan->plan_rows;
+	noted->matches = has_filter(scan) ? scan->ss.ps.plan->plan_rows : get_float8_infinity();
 	noted->forget.func = forget_scan;
 	noted->forget.arg = noted;
 	dlist_push_head(&limited_scans, &noted->node);
@@ -163,7 +173,7 @@ executor_start(QueryDesc *query, int eflags)
 AnnDemand
 ann_demand(IndexScanDesc scan)
 {
-	AnnDemand	result = {0, false, get_float8_infinity()};
+	AnnDemand	result = {0, get_float8_infinity()};
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &limited_scans)
@@ -178,7 +188,6 @@ ann_demand(IndexScanDesc scan)
 		 * nodeLimit.c has computed count and offset already: it does so
 		 * before it starts or restarts the nodes below it.
 		 */
-		result.filtered = noted->filtered;
 		result.matches = noted->matches;
 		if (limit != NULL)
 			result.limit = limit->noCount ? get_float8_infinity()

@@ -18,10 +18,9 @@ typedef struct AnnDemand
 {
 	double		limit;			/* LIMIT plus OFFSET: rows that will be fetched; 0:
 								 * unknown; infinity: all, as by LIMIT NULL */
-	bool		filtered;		/* rows are fetched that the query's own conditions on
-								 * the table refuse */
-	double		matches;		/* rows that the planner expects them to let pass;
-								 * infinity: there are none */
+	double		matches;		/* rows that the planner expects to pass its filter;
+								 * infinity: there is none but the range that the
+								 * index searches */
 } AnnDemand;
 
 /*

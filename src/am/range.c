@@ -62,21 +62,25 @@ static set_rel_pathlist_hook_type previous_set_rel_pathlist = NULL;
 
 /* Take "smaller < larger" apart, as float8 has it; false if it is another condition. */
 static bool
-split_comparison(const OpExpr *clause, Node **smaller, Node **larger)
+split_comparison(Expr *clause, Node **smaller, Node **larger)
 {
 	const TypeCacheEntry *type = lookup_type_cache(FLOAT8OID, TYPECACHE_BTREE_OPFAMILY);
+	List	   *args;
 
-	switch (get_op_opfamily_strategy(clause->opno, type->btree_opf))
+	if (!is_opclause(clause) || list_length(((OpExpr *) clause)->args) != 2)
+		return false;
+	args = ((OpExpr *) clause)->args;
+	switch (get_op_opfamily_strategy(((OpExpr *) clause)->opno, type->btree_opf))
 	{
 		case BTLessStrategyNumber:
 		case BTLessEqualStrategyNumber:
-			*smaller = linitial(clause->args);
-			*larger = lsecond(clause->args);
+			*smaller = linitial(args);
+			*larger = lsecond(args);
 			return true;
 		case BTGreaterStrategyNumber:
 		case BTGreaterEqualStrategyNumber:
-			*smaller = lsecond(clause->args);
-			*larger = linitial(clause->args);
+			*smaller = lsecond(args);
+			*larger = linitial(args);
 			return true;
 		default:
 			return false;
@@ -101,9 +105,9 @@ strip_cast(Node *node)
 	return node;
 }
 
-/* The two operands of a distance of this metric, else NIL. */
+/* The two operands of a distance and its metric; NIL if it is something else. */
 static List *
-distance_operands(Node *node, AnnMetric metric)
+distance_operands(Node *node, AnnMetric *metric)
 {
 	Oid			function = InvalidOid;
 	List	   *args = NIL;
@@ -118,18 +122,31 @@ distance_operands(Node *node, AnnMetric metric)
 		function = ((FuncExpr *) node)->funcid;
 		args = ((FuncExpr *) node)->args;
 	}
-	if (list_length(args) != 2 || ann_function_metric(function) != metric)
+	if (list_length(args) != 2)
 		return NIL;
-	return args;
+	*metric = ann_function_metric(function);
+	return *metric == ANN_NO_METRIC ? NIL : args;
+}
+
+bool
+ann_range_is_condition(Expr *clause)
+{
+	Node	   *distance;
+	Node	   *radius;
+	AnnMetric	metric;
+
+	return split_comparison(clause, &distance, &radius) &&
+		distance_operands(distance, &metric) != NIL;
 }
 
 /* Is this node a distance of the index's key from something that is not of its table? */
 static bool
 match_distance(PlannerInfo *root, Node *node, Range *range)
 {
-	List	   *operands = distance_operands(node, range->family.metric);
+	AnnMetric	metric;
+	List	   *operands = distance_operands(node, &metric);
 
-	if (operands == NIL)
+	if (operands == NIL || metric != range->family.metric)
 		return false;
 	for (int i = 0; i < 2; i++)
 	{
@@ -161,9 +178,8 @@ match_clause(PlannerInfo *root, IndexOptInfo *index, RestrictInfo *rinfo)
 	Node	   *distance;
 	Node	   *radius;
 
-	if (rinfo->pseudoconstant || !IsA(rinfo->clause, OpExpr) ||
-		list_length(((OpExpr *) rinfo->clause)->args) != 2 ||
-		!split_comparison((OpExpr *) rinfo->clause, &distance, &radius) ||
+	if (rinfo->pseudoconstant ||
+		!split_comparison(rinfo->clause, &distance, &radius) ||
 		!restriction_is_securely_promotable(rinfo, index->rel))
 		return NULL;
 

@@ -9,6 +9,13 @@
 #ifndef ANN_RANGE_H
 #define ANN_RANGE_H
 
+#include "postgres.h"
+
+#include "nodes/primnodes.h"
+
+/* Is this condition a distance below another number? */
+extern bool ann_range_is_condition(Expr *clause);
+
 /* Install the hook; when the library is loaded. */
 extern void ann_range_init(void);
 

@@ -132,7 +132,7 @@ read_order(IndexScanDesc scan, AnnScan *s)
  * one is left to the recheck.  False if it is NULL: then nothing is in it.
  */
 static bool
-read_range(AnnScan *s, const ScanKeyData *key)
+read_range(IndexScanDesc scan, AnnScan *s, const ScanKeyData *key)
 {
 	AnnBall		ball;
 	const double *centre;
@@ -141,8 +141,9 @@ read_range(AnnScan *s, const ScanKeyData *key)
 	if (!ann_is_ball_key(key))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-				 errmsg("index cannot search by the operator of strategy %d", key->sk_strategy),
-				 errdetail("It is not of the extension ann."),
+				 errmsg("index \"%s\" cannot search by the operator of its strategy %d",
+						RelationGetRelationName(scan->indexRelation), key->sk_strategy),
+				 errdetail("The operator is not of the extension ann."),
 				 errhint("Use an operator class that comes with the extension, for example real_l2_ops.")));
 	if ((key->sk_flags & SK_ISNULL) || !ann_ball_read(key->sk_argument, &ball))
 		return false;
@@ -172,7 +173,7 @@ read_keys(IndexScanDesc scan, AnnScan *s)
 	read_order(scan, s);
 	for (int i = 0; i < scan->numberOfKeys; i++)
 	{
-		if (!read_range(s, &scan->keyData[i]))
+		if (!read_range(scan, s, &scan->keyData[i]))
 			return false;
 	}
 	return true;
@@ -1083,9 +1084,9 @@ has_distances(const AnnScan *s)
 }
 
 /*
- * How broad the first stage is to be for what is in the range, up to the LIMIT.  A
- * range in order goes on to its end unless the LIMIT is sure to be met before; rows
- * that match are those that pass the filter, of which the range is a part.
+ * How broad the first stage is to be for what is in the range, up to the LIMIT.  If
+ * there is a filter beside the range, what is in order goes on to its end
+ * unless the LIMIT is sure to be met before.
  */
 static void
 start_range(IndexScanDesc scan, AnnScan *s, double limit, double matches)
@@ -1094,7 +1095,8 @@ start_range(IndexScanDesc scan, AnnScan *s, double limit, double matches)
 
 	if (s->query != NULL)
 		share = ann_calibration_share(scan->indexRelation, s->radius, s->query->norm);
-	s->wanted = share < 0 ? DEFAULT_LIMIT : share * s->rows * RANGE_MARGIN + RANGE_MINIMUM;
+	s->wanted = share < 0 ? DEFAULT_LIMIT
+		: ceil(share * s->rows * RANGE_MARGIN) + RANGE_MINIMUM;
 	s->limit = get_float8_infinity();
 	if (limit > 0 && (!s->ordered || limit * 2 <= matches))
 		s->limit = limit;
@@ -1116,7 +1118,7 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 		return;
 	}
 	s->wanted = demand.limit > 0 ? demand.limit : DEFAULT_LIMIT;
-	if (demand.filtered && ann_max_scan_tuples > 0)
+	if (!isinf(demand.matches) && ann_max_scan_tuples > 0)
 		s->left = Max(ann_max_scan_tuples, isinf(demand.limit) ? 0 : demand.limit);
 	if (s->has_end)
 		start_range(scan, s, demand.limit, demand.matches);
