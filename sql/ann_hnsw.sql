@@ -5,7 +5,6 @@ SET client_min_messages = warning;
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
 SET ann.target_recall = 0.999;
-SET ann.ef_search = 64;
 CREATE SCHEMA graph;
 SET search_path = graph, public;
 SELECT setseed(0.25);
@@ -38,7 +37,7 @@ END $$;
 CREATE FUNCTION at_least(value float8, floor float8) RETURNS text LANGUAGE sql AS
 $$ SELECT CASE WHEN value >= floor THEN 'good' ELSE value || ' is below ' || floor END $$;
 
--- builds: all ways of storing, all distances, at one setting
+-- builds: all ways of storing, all distances
 CREATE FUNCTION recalls(opclass text, operator text, floor float8) RETURNS TABLE (scalar text, recall text, problems bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -126,7 +125,6 @@ INSERT INTO queries SELECT id, vec FROM giant WHERE id % 100 = 1;
 SELECT at_least(recall('giant', '<->'), 0.99) AS giant;
 
 -- queries from far outside: the nearest rows are no neighbours of one another
-RESET ann.ef_search;
 TRUNCATE queries;
 INSERT INTO queries SELECT i, (SELECT array_agg((1000 * (random() - 0.5))::real) FROM generate_series(1, 24 + 0 * i)) FROM generate_series(1, 50) i;
 DROP INDEX rows_vec;

@@ -340,6 +340,28 @@ SELECT query, c.* FROM (VALUES
 	('SELECT d <-> near() AS x FROM items WHERE tenth = 4 ORDER BY x LIMIT 10'),
 	('SELECT d::real[] <#> near() AS x FROM items ORDER BY x LIMIT 10')) v(query), compare(query) c;
 
+-- ann.max_scan_tuples: a filter that two rows pass gives up early, others do not
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+CREATE FUNCTION returned(query text, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	result bigint;
+BEGIN
+	PERFORM set_config('ann.max_scan_tuples', most::text, true);
+	EXECUTE format('SELECT count(*) FROM (%s) s', query) INTO result;
+	PERFORM set_config('ann.max_scan_tuples', '0', true);
+	RETURN result;
+END
+$$;
+SELECT query, returned(query, 0) AS read_on, CASE WHEN returned(query, 40) < returned(query, 0) THEN 'fewer' ELSE 'all' END AS forty
+FROM unnest(ARRAY['SELECT id FROM items WHERE pair = 7777 ORDER BY d <-> near() LIMIT 2', 'SELECT id FROM items WHERE hundredth = 7 ORDER BY d <-> near() LIMIT 10',
+	'SELECT id FROM items ORDER BY d <-> near() LIMIT 50', 'SELECT id FROM items WHERE id > 0 ORDER BY d <-> near() LIMIT 50']) query;
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+RESET enable_sort;
+DROP FUNCTION returned(text, integer);
+
 -- EXPLAIN (ANALYZE) counts searches, from PostgreSQL 18 on
 CREATE FUNCTION explained_searches(query text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE

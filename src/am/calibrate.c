@@ -232,7 +232,7 @@ may_be_near(AnnMetric metric, const Asked *a, const BatchRow *row, int32 product
 	return !((metric == ANN_METRIC_COSINE) - dot > farthest);
 }
 
-/* The distance of a row, as a search tells it, or the lower end of what it tells. */
+/* The distance of a row, or the middle of what its element tells. */
 static float
 measure(const AnnCalibrator *c, const Asked *a, const BatchRow *row)
 {
@@ -240,10 +240,10 @@ measure(const AnnCalibrator *c, const Asked *a, const BatchRow *row)
 				high;
 
 	if (row->vector != NULL)
-		low = ann_query_distance(a->query, row->vector, c->is_double);
+		low = high = ann_query_distance(a->query, row->vector, c->is_double);
 	else
 		ann_element_distance(c->info, a->query, row->element, &low, &high);
-	return isnan(low) ? get_float4_infinity() : (float) low;
+	return isnan(low) ? get_float4_infinity() : (float) ((low + high) / 2);
 }
 
 /* A row of the batch and a query. */

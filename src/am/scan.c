@@ -1066,11 +1066,10 @@ ann_scan_probe(IndexScanDesc scan, const double *values, uint64 excluded, int wa
 	start_search(scan, s);
 	s->stages = 1;
 	(void) s->method->stage(scan, s);
-	qsort(s->results.entries, s->results.count, sizeof(AnnHit), compare_results);
-	while (n < Min(s->results.count, wanted) && s->results.entries[n].low <= distance)
-		n++;
+	for (int i = 0; i < s->results.count; i++)
+		n += (s->results.entries[i].low + s->results.entries[i].high) / 2 <= distance;
 	MemoryContextSwitchTo(old);
-	return n;
+	return Min(n, wanted);
 }
 
 /* ---- the scan as a whole ---- */

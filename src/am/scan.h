@@ -179,8 +179,9 @@ extern bool ann_scan_measure(IndexScanDesc scan, AnnScan *s, AnnElementRef ref,
 /*
  * For calibration: search for the 'wanted' nearest with this setting, as the first stage
  * of a scan does.  'values' is the query; the element 'excluded', unless it is
- * ANN_SEEN_NOTHING, is taken to be none.  How many of the nearest it finds are within
- * a distance is returned.  'scan' is of ann_beginscan; its former query is forgotten.
+ * ANN_SEEN_NOTHING, is taken to be none.  How many of those it finds are within a
+ * distance, by the middle of what elements tell, is returned.  'scan' is of
+ * ann_beginscan; its former query is forgotten.
  */
 extern int	ann_scan_probe(IndexScanDesc scan, const double *values, uint64 excluded,
 						   int wanted, double setting, double distance);
