@@ -38,8 +38,14 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* Queries that are asked for each of ann_calibrated_limits. */
-static const int limit_queries[ANN_CALIBRATED_LIMITS] = {ANN_CALIBRATION_QUERIES, 16, 4};
+/*
+ * Queries that are asked for each of ann_calibrated_limits; and of an index of many rows,
+ * which takes long enough to build.
+ */
+static const int few_queries[ANN_CALIBRATED_LIMITS] = {ANN_CALIBRATION_QUERIES, 16, 4};
+static const int many_queries[ANN_CALIBRATED_LIMITS] = {ANN_CALIBRATION_QUERIES, 24, 12};
+
+#define MANY_ROWS 250000
 
 /* A limit is worth trying if there are so many times as many rows. */
 #define ROWS_PER_LIMIT 20
@@ -111,6 +117,7 @@ struct AnnCalibrator
 	double		rows;			/* of the index */
 	bool		is_double;		/* arrays of the table */
 	int			dim;			/* of bytes: a multiple of 64 */
+	const int  *limit_queries;
 	Asked	   *asked;
 	int			num_asked;
 	const int8 **asked_bytes;
@@ -164,7 +171,7 @@ add_query(AnnCalibrator *c, const double *values, uint64 key)
 
 	for (int i = 1; i < ANN_CALIBRATED_LIMITS; i++)
 	{
-		if (number < limit_queries[i])
+		if (number < c->limit_queries[i])
 			k = ann_calibrated_limits[i];
 	}
 	a->values = values;
@@ -198,6 +205,7 @@ begin(Relation index, Relation heap, const AnnIndex *info, double rows)
 	c->heap = heap;
 	c->info = info;
 	c->rows = rows;
+	c->limit_queries = rows >= MANY_ROWS ? many_queries : few_queries;
 	c->dim = (int) TYPEALIGN(64, info->meta.dim);
 	c->asked = palloc0(sizeof(Asked) * most);
 	c->asked_bytes = palloc(sizeof(int8 *) * most);
@@ -419,7 +427,7 @@ static double
 try_setting(AnnCalibrator *c, IndexScanDesc scan, int i, double setting)
 {
 	int			k = ann_calibrated_limits[i];
-	int			n = Min(limit_queries[i], c->num_asked);
+	int			n = Min(c->limit_queries[i], c->num_asked);
 	double		found = 0;
 	double		all = 0;
 
@@ -502,7 +510,7 @@ add_to_pool(const AnnCalibrator *c, Pool *pool, const Asked *a, const float *val
 static Pool
 make_pool(const AnnCalibrator *c, int i)
 {
-	int			n = i < 0 ? c->num_asked : Min(limit_queries[i], c->num_asked);
+	int			n = i < 0 ? c->num_asked : Min(c->limit_queries[i], c->num_asked);
 	int			depth = i < 0 ? c->sampled : ann_calibrated_limits[i];
 	Pool		pool = {palloc(sizeof(float) * (n * depth + 1))};
 

@@ -56,6 +56,9 @@
 #define RANGE_MARGIN 1.25
 #define RANGE_MINIMUM 10
 
+/* But not for more than this: around a query that is far from all rows there are fewer. */
+#define RANGE_MAXIMUM 256
+
 /*
  * Among so many times the rows wanted, counting those that are dead and have not
  * been vacuumed, there may be too few that are visible.
@@ -1096,6 +1099,8 @@ start_range(IndexScanDesc scan, AnnScan *s, double limit, double matches)
 		share = ann_calibration_share(scan->indexRelation, s->radius, s->query->norm);
 	s->wanted = share < 0 ? DEFAULT_LIMIT
 		: ceil(share * s->rows * RANGE_MARGIN) + RANGE_MINIMUM;
+	if (s->wanted * 2 <= s->rows)
+		s->wanted = Min(s->wanted, RANGE_MAXIMUM);
 	s->limit = get_float8_infinity();
 	if (limit > 0 && (!s->ordered || limit * 2 <= matches))
 		s->limit = limit;
