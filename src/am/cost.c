@@ -57,6 +57,16 @@
 #define RERANKED_MINIMUM 32
 #define RERANKED_PER_ROW 4
 
+/*
+ * A row that a filter refuses has cost a page of the table and about three of the index,
+ * as others are looked at on the way.  Few rows that are refused are nothing.
+ */
+#define PAGES_PER_ROW 4
+#define FILTER_SHARE 0.99
+
+/* What LIMIT $1 is taken to be when a filter makes a scan read on. */
+#define USUAL_LIMIT 10
+
 /* A range that is so large a share of the table is searched by a pass over all. */
 #define PASS_SHARE 0.5
 
@@ -239,6 +249,27 @@ rest_cost(IndexOptInfo *index, Cost seq_page)
 		2.0 * cpu_operator_cost * rows * log2(rows);
 }
 
+/*
+ * Cost of reading on to the end where a filter refuses rows: more than that of the rest,
+ * since whoever wants a few rows of that makes the search broader first.  Core takes the
+ * share of it that the LIMIT is of the rows that pass; a LIMIT that is not known it takes
+ * to be a share of the rows.
+ */
+static Cost
+filtered_cost(PlannerInfo *root, IndexPath *path, Cost random_page, Cost rest)
+{
+	double		rows = Max(path->indexinfo->tuples, 1);
+	double		share = Max(path->path.rows, 1) / rows;
+	Cost		result = PAGES_PER_ROW * random_page * rows;
+
+	if (share > FILTER_SHARE)
+		return rest;
+	if (rows_wanted(root) == 0 && root->tuple_fraction > 0)
+		result = Min(result, PAGES_PER_ROW * random_page * USUAL_LIMIT / share /
+					 root->tuple_fraction);
+	return Max(result, rest);
+}
+
 /* The share of the rows that is in the range of a path: see range.c. */
 static double
 range_share(PlannerInfo *root, IndexPath *path)
@@ -343,5 +374,6 @@ ann_cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count,
 								random_page, pages);
 	if (!is_wanted(root, path))
 		*startup_cost += PENALTY;
-	*total_cost = *startup_cost + rest_cost(index, seq_page);
+	*total_cost = *startup_cost +
+		filtered_cost(root, path, random_page, rest_cost(index, seq_page));
 }

@@ -60,6 +60,13 @@
 #define RANGE_MAXIMUM 256
 
 /*
+ * Where a filter refuses rows, the first stage finds so many times as many as are expected
+ * to be needed, but no more than this.
+ */
+#define FILTER_MARGIN 1.25
+#define FILTER_MAXIMUM 2048
+
+/*
  * Among so many times the rows wanted, counting those that are dead and have not
  * been vacuumed, there may be too few that are visible.
  */
@@ -1107,6 +1114,19 @@ start_range(IndexScanDesc scan, AnnScan *s, double limit, double matches)
 	s->wanted = Min(s->wanted, s->limit);
 }
 
+/*
+ * Let the first stage find what the filter refuses, too, as the planner expects it; it
+ * may be wrong.
+ */
+static void
+allow_for_filter(AnnScan *s, double matches)
+{
+	double		refused = s->rows / Max(matches, 1);
+
+	if (refused > 1)
+		s->wanted = Max(s->wanted, Min(ceil(s->wanted * refused * FILTER_MARGIN), FILTER_MAXIMUM));
+}
+
 static void
 start_scan(IndexScanDesc scan, AnnScan *s)
 {
@@ -1122,11 +1142,11 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 		return;
 	}
 	s->wanted = demand.limit > 0 ? demand.limit : DEFAULT_LIMIT;
+	s->phase = ANN_SCAN_STAGES;
 	if (!isinf(demand.matches) && ann_max_scan_tuples > 0)
 		s->left = Max(ann_max_scan_tuples, isinf(demand.limit) ? 0 : demand.limit);
 	if (s->has_end)
 		start_range(scan, s, demand.limit, demand.matches);
-	s->phase = ANN_SCAN_STAGES;
 
 	/* so many that late rows might be among them: no row may come before another */
 	if (s->wanted * 2 > (s->has_end ? s->rows : Min(demand.matches, s->rows)))
@@ -1134,6 +1154,8 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 		start_rest(scan, s);
 		s->phase = ANN_SCAN_REST;
 	}
+	else if (!s->has_end)
+		allow_for_filter(s, demand.matches);
 }
 
 /* The next of what the stages have found. */
