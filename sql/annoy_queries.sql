@@ -355,8 +355,8 @@ BEGIN
 END
 $$;
 SELECT query, returned(query, 0) AS read_on, CASE WHEN returned(query, 40) < returned(query, 0) THEN 'fewer' ELSE 'all' END AS forty
-FROM unnest(ARRAY['SELECT id FROM items WHERE pair = 7777 ORDER BY d <-> near() LIMIT 2', 'SELECT id FROM items WHERE hundredth = 7 ORDER BY d <-> near() LIMIT 10',
-	'SELECT id FROM items ORDER BY d <-> near() LIMIT 50', 'SELECT id FROM items WHERE id > 0 ORDER BY d <-> near() LIMIT 50']) query;
+FROM unnest(ARRAY['SELECT id FROM items WHERE pair = 7777 ORDER BY d <=> near() LIMIT 2', 'SELECT id FROM items WHERE hundredth = 7 ORDER BY d <=> near() LIMIT 10',
+	'SELECT id FROM items ORDER BY d <=> near() LIMIT 50', 'SELECT id FROM items WHERE id > 0 ORDER BY d <=> near() LIMIT 50']) query;
 RESET enable_seqscan;
 RESET enable_bitmapscan;
 RESET enable_sort;

@@ -127,6 +127,18 @@ BufFileReadExact(BufFile *file, void *data, size_t size)
 }
 #endif
 
+/* 16 has one function for all kinds of objects. */
+#include "miscadmin.h"
+#include "utils/acl.h"
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_proc.h"
+#define ann_may_execute(function) \
+	(object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define ann_may_execute(function) \
+	(pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* 18 tells analyze from vacuum. */
 #if PG_VERSION_NUM >= 180000
 #define ann_vacuum_delay_point() vacuum_delay_point(false)

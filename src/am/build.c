@@ -274,14 +274,16 @@ free_sample(Sample *sample)
 static void
 forget_vectors(Build *b)
 {
+	AnnHeldRow	held;
+
 	if (b->arena != NULL)
 		ann_arena_free(b->arena);
 	if (b->spool != NULL)
 		BufFileClose(b->spool);
 	if (b->sample != NULL)
 		free_sample(b->sample);
-	while (b->held->count > 0)
-		pfree(DatumGetPointer(ann_held_out_pop(b->held).array));
+	while (ann_held_out_pop(b->held, &held))
+		pfree(DatumGetPointer(held.array));
 	b->sample = NULL;
 	b->arena = NULL;
 	b->spool = NULL;
@@ -553,12 +555,10 @@ hold_out(Build *b, ItemPointer tid, ArrayType *array, const AnnVector *vector)
 static void
 return_held(Build *b)
 {
-	while (b->held->count > 0)
-	{
-		AnnHeldRow	row = ann_held_out_pop(b->held);
+	AnnHeldRow	row;
 
+	while (ann_held_out_pop(b->held, &row))
 		return_row(b, &row);
-	}
 }
 
 /*
@@ -1177,9 +1177,9 @@ observe_elements(Build *b, AnnBulk *bulk)
 		if (i != b->team->number)
 			load_held(b, i);
 	}
-	if (b->held->count == 0)
-		return;
 	ann_held_out_sort(b->held);		/* as all of them do */
+	if (b->held->asked.count == 0)
+		return;
 	b->calibrator = ann_calibrator_begin(b->index, b->heap, b->info, rows, b->held);
 	ann_bulk_observe(bulk, ann_calibrator_note, b->calibrator);
 }
@@ -1551,9 +1551,26 @@ build_one_chunk(Build *b, IndexBuildResult *result)
 
 /* ---- Rows that were held out -------------------------------------------- */
 
-/* Insert them, counting the elements that they are, as a build has counted the others. */
+/* Insert rows, counting in *added the elements that they are of each of n chunks. */
 static void
-insert_rows(Build *b)
+insert_rows(Build *b, const AnnHeldRows *rows, uint32 *added, uint32 n)
+{
+	for (int i = 0; i < rows->count; i++)
+	{
+		AnnHeldRow	row = rows->rows[i];
+		uint32		number = ann_chunk_of(&b->meta, ItemPointerGetBlockNumber(&row.tid));
+		bool		is_new;
+
+		CHECK_FOR_INTERRUPTS();
+		is_new = ann_insert_array(b->index, row.array, &row.tid, b->heap);
+		if (number < n)
+			added[number] += is_new;
+	}
+}
+
+/* Insert those that were held out: a build knows the number of elements exactly. */
+static void
+insert_held(Build *b)
 {
 	AnnChunk   *chunks;
 	uint32		num_chunks;
@@ -1561,14 +1578,8 @@ insert_rows(Build *b)
 
 	(void) ann_index_chunks(b->index, &chunks, &num_chunks);
 	added = palloc0(sizeof(uint32) * num_chunks);
-	for (int i = 0; i < b->held->count; i++)
-	{
-		AnnHeldRow *row = &b->held->rows[i];
-		uint32		number = ann_chunk_of(&b->meta, ItemPointerGetBlockNumber(&row->tid));
-
-		CHECK_FOR_INTERRUPTS();
-		added[number] += ann_insert_array(b->index, row->array, &row->tid, b->heap);
-	}
+	insert_rows(b, &b->held->asked, added, num_chunks);
+	insert_rows(b, &b->held->others, added, num_chunks);
 	for (uint32 i = 0; i < num_chunks; i++)
 	{
 		AnnEdit		edit;
@@ -1584,18 +1595,18 @@ insert_rows(Build *b)
 static void
 end_held(Build *b, double rows)
 {
-	if (b->held->count == 0)
+	ann_held_out_sort(b->held);
+	if (b->held->asked.count == 0)
 		return;
 	ann_team_phase(b->team, ANN_PHASE_CALIBRATE);
 	if (rows >= ANN_CALIBRATION_ROWS && b->calibrator == NULL)
 	{
-		ann_held_out_sort(b->held);
 		b->calibrator = ann_calibrator_begin(b->index, b->heap, b->info, rows, b->held);
 		ann_calibrator_pass(b->calibrator, b->index_info);
 	}
 	if (b->calibrator != NULL)
 		ann_calibrator_end(b->calibrator);
-	insert_rows(b);
+	insert_held(b);
 }
 
 /* ---- CREATE INDEX ------------------------------------------------------- */
@@ -1632,7 +1643,7 @@ ann_build(Relation heap, Relation index, IndexInfo *indexInfo)
 	else
 		build_one_chunk(b, result);
 	end_held(b, result->index_tuples);
-	result->index_tuples += b->held->count;
+	result->index_tuples += b->held->asked.count + b->held->others.count;
 	ann_team_phase(b->team, 0);
 	return result;
 }

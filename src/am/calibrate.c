@@ -65,6 +65,17 @@ static const int many_queries[ANN_CALIBRATED_LIMITS] = {ANN_CALIBRATION_QUERIES,
 /* Standard deviations of the rounding of products that are allowed for. */
 #define ROUNDING_SLACK 4
 
+/*
+ * What a rung may cost, in queries times ef, for so many rows: of a setting for which all
+ * queries would cost more, fewer are asked, but some.  A row that a forest inspects costs
+ * a part of that.
+ */
+#define WORK			5000
+#define WORK_ROWS		60000
+#define ROWS_PER_EF		200
+
+static const int least_queries[ANN_CALIBRATED_LIMITS] = {8, 4, 2};
+
 /* Rows are multiplied with all queries so many at a time. */
 #define BATCH 4
 
@@ -251,7 +262,7 @@ measure(const AnnCalibrator *c, const Asked *a, const BatchRow *row)
 		low = high = ann_query_distance(a->query, row->vector, c->is_double);
 	else
 		ann_element_distance(c->info, a->query, row->element, &low, &high);
-	return isnan(low) ? get_float4_infinity() : (float) ((low + high) / 2);
+	return isnan(low + high) ? get_float4_infinity() : (float) ((low + high) / 2);
 }
 
 /* A row of the batch and a query. */
@@ -364,18 +375,6 @@ pass_elements(AnnCalibrator *c)
 	flush_batch(c);
 }
 
-/* Has the row been held out of the index? */
-static bool
-is_held(const AnnCalibrator *c, ItemPointer tid)
-{
-	for (int i = 0; i < c->held->count; i++)
-	{
-		if (ItemPointerEquals(&c->held->rows[i].tid, tid))
-			return true;
-	}
-	return false;
-}
-
 /* The same by the table: called for each row. */
 static void
 pass_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
@@ -384,7 +383,7 @@ pass_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 	AnnVector	vector;
 	MemoryContext old;
 
-	if (isnull[0] || !alive || is_held(c, tid))
+	if (isnull[0] || !alive || ann_held_out_has(c->held, tid))
 		return;
 	old = MemoryContextSwitchTo(c->row_context);
 	if (ann_source_examine(DatumGetArrayTypeP(values[0]), (int) c->info->meta.dim,
@@ -419,7 +418,18 @@ compare_floats(const void *a, const void *b)
 static double
 a_little_more(float distance)
 {
-	return distance + fabs((double) distance) * FLT_EPSILON + FLT_MIN;
+	return isinf(distance) ? distance : distance + fabs((double) distance) * FLT_EPSILON + FLT_MIN;
+}
+
+/* So many queries are asked for limit number i with a setting. */
+static int
+count_queries(const AnnCalibrator *c, int i, double setting)
+{
+	double		work = WORK * Max(c->rows / WORK_ROWS, 1) *
+		(ann_is_graph(c->info) ? 1 : ROWS_PER_EF);
+	double		n = Max(work / setting, least_queries[i]);
+
+	return (int) Min(Min(n, c->limit_queries[i]), c->num_asked);
 }
 
 /* The recall of a setting for limit number i. */
@@ -427,7 +437,7 @@ static double
 try_setting(AnnCalibrator *c, IndexScanDesc scan, int i, double setting)
 {
 	int			k = ann_calibrated_limits[i];
-	int			n = Min(c->limit_queries[i], c->num_asked);
+	int			n = count_queries(c, i, setting);
 	double		found = 0;
 	double		all = 0;
 
@@ -436,7 +446,7 @@ try_setting(AnnCalibrator *c, IndexScanDesc scan, int i, double setting)
 		const Asked *a = &c->asked[j];
 		int			there = Min(k, (int) a->nearest.size);
 
-		CHECK_FOR_INTERRUPTS();
+		ann_vacuum_delay_point();
 		if (there == 0)
 			continue;
 		found += ann_scan_probe(scan, a->values, a->key, there, setting,
@@ -473,9 +483,12 @@ static void
 make_ladders(AnnCalibrator *c, AnnCalibration *result)
 {
 	IndexScanDesc scan = ann_beginscan(c->index, 0, 1);
+	SnapshotData snapshot;
 
+	/* rows that are alive: a dead one may be anything */
+	InitDirtySnapshot(snapshot);
 	scan->heapRelation = c->heap;
-	scan->xs_snapshot = SnapshotAny;
+	scan->xs_snapshot = &snapshot;
 	for (int i = 0; i < ANN_CALIBRATED_LIMITS; i++)
 	{
 		if (ann_calibrated_limits[i] * ROWS_PER_LIMIT > c->rows)
@@ -502,7 +515,11 @@ add_to_pool(const AnnCalibrator *c, Pool *pool, const Asked *a, const float *val
 	double		norm = c->info->meta.metric == ANN_METRIC_IP ? a->query->norm : 1;
 
 	for (int i = 0; i < n; i++)
-		pool->values[pool->count++] = (float) (norm > 0 ? values[i] / norm : values[i]);
+	{
+		double		value = norm > 0 ? values[i] / norm : values[i];
+
+		pool->values[pool->count++] = isnan(value) ? get_float4_infinity() : (float) value;
+	}
 	pool->queries++;
 }
 
@@ -581,11 +598,11 @@ ann_calibrator_begin(Relation index, Relation heap, const AnnIndex *info, double
 	int			dim = (int) info->meta.dim;
 
 	c->held = queries;
-	for (int i = 0; i < Min(queries->count, ANN_CALIBRATION_QUERIES); i++)
+	for (int i = 0; i < Min(queries->asked.count, ANN_CALIBRATION_QUERIES); i++)
 	{
 		double	   *values = palloc(sizeof(double) * dim);
 
-		ann_source_doubles(DatumGetArrayTypeP(queries->rows[i].array), dim, values);
+		ann_source_doubles(DatumGetArrayTypeP(queries->asked.rows[i].array), dim, values);
 		if (!is_asked(c, values))
 			add_query(c, values, ANN_SEEN_NOTHING);
 	}
@@ -684,7 +701,10 @@ ann_calibrator_end(AnnCalibrator *calibrator)
 	result.rows = result.counted = c->rows;
 	make_ladders(c, &result);
 	note_shares(c, &result);
-	ann_calibration_write(c->index, &result);
+
+	/* of numbers that are out of the range of floats nothing is known */
+	if (ann_calibration_is_valid(&result))
+		ann_calibration_write(c->index, &result);
 }
 
 /* Let some elements be queries. */

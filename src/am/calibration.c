@@ -147,6 +147,12 @@ ann_search_rows(const AnnCalibration *calibration, double rows, double chunks, d
 }
 
 double
+ann_default_ef(double limit)
+{
+	return Max(DEFAULT_EF_MINIMUM, DEFAULT_EF_PER_LIMIT * limit);
+}
+
+double
 ann_search_ef(const AnnCalibration *calibration, double limit)
 {
 	double		result = ann_ef_search;
@@ -154,7 +160,7 @@ ann_search_ef(const AnnCalibration *calibration, double limit)
 	if (ann_ef_search == 0 && calibration != NULL)
 		result = calibrated_setting(calibration, limit);
 	if (result == 0)
-		result = Max(DEFAULT_EF_MINIMUM, DEFAULT_EF_PER_LIMIT * limit) * effort();
+		result = ann_default_ef(limit) * effort();
 	return Max(ceil(result), limit);
 }
 
@@ -186,7 +192,8 @@ ann_calibration_share(Relation index, double distance, double norm)
 		return 1;
 	if (i == n)
 		return exp(log_share(n));
-	if (c->distance[i - 1] > c->distance[i])
+	if (c->distance[i - 1] > c->distance[i] && !isinf(c->distance[i - 1]) &&
+		!isinf(c->distance[i]))
 		return exp(log_share(i - (distance - c->distance[i]) /
 							 ((double) c->distance[i - 1] - c->distance[i])));
 	return exp(log_share(i - 1));

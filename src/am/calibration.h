@@ -24,6 +24,9 @@ extern double ann_search_rows(const AnnCalibration *calibration, double rows, do
 /* The same of a graph: its ef. */
 extern double ann_search_ef(const AnnCalibration *calibration, double limit);
 
+/* What it is for the default target of an index of which nothing is known. */
+extern double ann_default_ef(double limit);
+
 /*
  * The share of the rows of an index that are within a distance of a query, in the mean
  * of queries; -1 if nothing is known.  Under inner product, 'norm' is the query's, 0 if

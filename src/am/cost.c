@@ -58,10 +58,12 @@
 #define RERANKED_PER_ROW 4
 
 /*
- * A row that a filter refuses has cost a page of the table and about three of the index,
- * as others are looked at on the way.  Few rows that are refused are nothing.
+ * A row that is read on for costs as much as so many rows of a sequential scan, times the
+ * logarithm of the number of rows: the larger the index, the fewer of its pages are in a
+ * processor's cache.  Few rows that a filter refuses are nothing.
  */
-#define PAGES_PER_ROW 4
+#define ROWS_PER_ROW 8
+#define ROWS_NEARBY 1024
 #define FILTER_SHARE 0.99
 
 /* What LIMIT $1 is taken to be when a filter makes a scan read on. */
@@ -249,25 +251,42 @@ rest_cost(IndexOptInfo *index, Cost seq_page)
 		2.0 * cpu_operator_cost * rows * log2(rows);
 }
 
+/* Cost of reading on for so many rows, from one to the next. */
+static Cost
+read_on_cost(const IndexOptInfo *index, double wanted, Cost seq_page)
+{
+	double		rows = Max(index->tuples, 1);
+	Cost		row = seq_page * index->rel->pages / Max(index->rel->tuples, 1) +
+		cpu_tuple_cost + cpu_operator_cost;
+
+	return wanted * row * ROWS_PER_ROW * log2(Max(rows / ROWS_NEARBY, 2));
+}
+
 /*
- * Cost of reading on to the end where a filter refuses rows: more than that of the rest,
- * since whoever wants a few rows of that makes the search broader first.  Core takes the
- * share of it that the LIMIT is of the rows that pass; a LIMIT that is not known it takes
- * to be a share of the rows.
+ * Cost of reading on to the end where a filter refuses rows.  Core takes the share of it
+ * that the LIMIT is of the rows that pass, or, of one that it does not know, the tuple
+ * fraction: so it is as much as makes that share be what the rows for the LIMIT cost.
  */
 static Cost
-filtered_cost(PlannerInfo *root, IndexPath *path, Cost random_page, Cost rest)
+filtered_cost(PlannerInfo *root, IndexPath *path, double loop_count, Cost random_page,
+			  Cost seq_page, Cost startup_cost)
 {
-	double		rows = Max(path->indexinfo->tuples, 1);
-	double		share = Max(path->path.rows, 1) / rows;
-	Cost		result = PAGES_PER_ROW * random_page * rows;
+	IndexOptInfo *index = path->indexinfo;
+	Cost		rest = rest_cost(index, seq_page);
+	double		rows = Max(index->tuples, 1);
+	double		pass = Min(Max(path->path.rows, 1), rows);
+	double		limit = rows_wanted(root);
+	double		fraction = limit > 0 ? limit / pass : root->tuple_fraction;
+	double		wanted;
+	double		pages;
+	Cost		search;
 
-	if (share > FILTER_SHARE)
+	if (pass > FILTER_SHARE * rows || fraction <= 0)
 		return rest;
-	if (rows_wanted(root) == 0 && root->tuple_fraction > 0)
-		result = Min(result, PAGES_PER_ROW * random_page * USUAL_LIMIT / share /
-					 root->tuple_fraction);
-	return Max(result, rest);
+	fraction = Min(fraction, 1);
+	wanted = Min((limit > 0 ? limit : USUAL_LIMIT) * rows / pass, rows);
+	search = search_cost(root, index, wanted, loop_count, random_page, &pages) - startup_cost;
+	return Max(rest, (Max(search, 0) + read_on_cost(index, wanted, seq_page)) / fraction);
 }
 
 /* The share of the rows that is in the range of a path: see range.c. */
@@ -326,6 +345,7 @@ range_cost(PlannerInfo *root, IndexPath *path, double loop_count, double share,
 								random_page, pages);
 	*total_cost = search_cost(root, index, in_range, loop_count, random_page, pages) +
 		in_range * cpu_index_tuple_cost;
+	*total_cost = Max(*total_cost, *startup_cost);
 }
 
 /*
@@ -372,8 +392,11 @@ ann_cost_estimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	get_tablespace_page_costs(index->reltablespace, &random_page, &seq_page);
 	*startup_cost = search_cost(root, index, rows_wanted(root), loop_count,
 								random_page, pages);
-	if (!is_wanted(root, path))
-		*startup_cost += PENALTY;
 	*total_cost = *startup_cost +
-		filtered_cost(root, path, random_page, rest_cost(index, seq_page));
+		filtered_cost(root, path, loop_count, random_page, seq_page, *startup_cost);
+	if (!is_wanted(root, path))
+	{
+		*startup_cost += PENALTY;
+		*total_cost += PENALTY;
+	}
 }

@@ -355,17 +355,19 @@ visit_node(AnnGraphSearch *s, uint64 key, AnnCodeDistance estimate)
 	s->counts = false;
 	s->distance = estimate;
 	found = ann_record_visit(s->index, s->info, s->entries.first, ref, visit_record, s, s->scratch);
-	if (found && !s->counts && !s->passed)
-	{
-		s->passed = true;
-		meet_rejected(s);
-	}
 	if (s->counts && s->visited != NULL)
 	{
 		AnnCodeDistance distance = s->visited(ref, s->state);
 
-		if (!isnan(distance))
+		if (isinf(distance))
+			s->counts = false;
+		else if (!isnan(distance))
 			s->distance = distance;
+	}
+	if (found && !s->counts && !s->passed)
+	{
+		s->passed = true;
+		meet_rejected(s);
 	}
 	if (s->distance != UNKNOWN)
 		s->distance = in_range(s->distance);

@@ -38,7 +38,7 @@ typedef AnnCodeDistance (*AnnNodeVisitor) (AnnElementRef ref, const AnnElement *
 
 /*
  * Called behind it for each that has a row, without a lock.  Returns the distance if
- * it is known by now, or NaN.
+ * it is known by now, or NaN; infinity if the row does not count.
  */
 typedef AnnCodeDistance (*AnnNodeVisited) (AnnElementRef ref, void *state);
 

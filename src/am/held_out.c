@@ -22,8 +22,7 @@ ann_held_out_begin(int most)
 
 	held->context = CurrentMemoryContext;
 	held->most = most;
-	held->capacity = most;
-	held->rows = palloc(sizeof(AnnHeldRow) * held->capacity);
+	held->largest = -1;
 	return held;
 }
 
@@ -34,77 +33,105 @@ hash_place(const ItemPointerData *tid)
 									 ItemPointerGetOffsetNumber(tid)));
 }
 
-static Datum
-copy_array(const AnnHeldOut *held, const void *array, Size size)
+static void
+append(const AnnHeldOut *held, AnnHeldRows *list, const AnnHeldRow *row)
 {
-	return PointerGetDatum(memcpy(MemoryContextAlloc(held->context, size), array, size));
+	if (list->count == list->capacity)
+	{
+		list->capacity = Max(64, list->capacity * 2);
+		list->rows = list->rows == NULL
+			? MemoryContextAlloc(held->context, sizeof(AnnHeldRow) * list->capacity)
+			: repalloc(list->rows, sizeof(AnnHeldRow) * list->capacity);
+	}
+	list->rows[list->count++] = *row;
 }
 
-/* The row that goes first. */
-static int
-find_largest(const AnnHeldOut *held)
+/* No more rows are asked for: which one goes next? */
+static void
+find_largest(AnnHeldOut *held)
 {
-	int			result = 0;
-
-	for (int i = 1; i < held->count; i++)
+	held->largest = 0;
+	for (int i = 1; i < held->asked.count; i++)
 	{
-		if (held->rows[i].hash > held->rows[result].hash)
-			result = i;
+		if (held->asked.rows[i].hash > held->asked.rows[held->largest].hash)
+			held->largest = i;
 	}
-	return result;
 }
 
 bool
 ann_held_out_take(AnnHeldOut *held, ItemPointer tid, ArrayType *array, AnnHeldRow *evicted)
 {
 	AnnHeldRow	row = {hash_place(tid), *tid};
-	bool		full = held->count >= held->most ||
-		(Size) held->count * VARSIZE(array) > MEMORY;
-	int			place = held->count;
+	Size		size = VARSIZE(array);
 
 	evicted->array = 0;
-	if (full)
+	if (held->largest >= 0 && row.hash >= held->asked.rows[held->largest].hash)
+		return false;
+	row.array = PointerGetDatum(memcpy(MemoryContextAlloc(held->context, size), array, size));
+	if (held->largest < 0)
+		append(held, &held->asked, &row);
+	else
 	{
-		place = find_largest(held);
-		if (row.hash >= held->rows[place].hash)
-			return false;
-		*evicted = held->rows[place];
+		*evicted = held->asked.rows[held->largest];
+		held->asked.rows[held->largest] = row;
 	}
-	row.array = copy_array(held, array, VARSIZE(array));
-	held->rows[place] = row;
-	held->count += !full;
+	if (held->asked.count >= held->most || (Size) held->asked.count * size > MEMORY)
+		find_largest(held);
 	return true;
 }
 
 void
 ann_held_out_add(AnnHeldOut *held, const AnnHeldRow *row)
 {
-	if (held->count == held->capacity)
-	{
-		held->capacity *= 2;
-		held->rows = repalloc(held->rows, sizeof(AnnHeldRow) * held->capacity);
-	}
-	held->rows[held->count++] = *row;
+	append(held, &held->others, row);
 }
 
-AnnHeldRow
-ann_held_out_pop(AnnHeldOut *held)
+bool
+ann_held_out_pop(AnnHeldOut *held, AnnHeldRow *row)
 {
-	return held->rows[--held->count];
+	held->largest = -1;
+	if (held->asked.count == 0)
+		return false;
+	*row = held->asked.rows[--held->asked.count];
+	return true;
+}
+
+static bool
+has_row(const AnnHeldRows *list, const ItemPointerData *tid)
+{
+	for (int i = 0; i < list->count; i++)
+	{
+		if (ItemPointerEquals(&list->rows[i].tid, unconstify(ItemPointerData *, tid)))
+			return true;
+	}
+	return false;
+}
+
+bool
+ann_held_out_has(const AnnHeldOut *held, const ItemPointerData *tid)
+{
+	return has_row(&held->asked, tid) || has_row(&held->others, tid);
+}
+
+static void
+save_rows(const AnnHeldRows *list, BufFile *file)
+{
+	for (int i = 0; i < list->count; i++)
+	{
+		char	   *array = DatumGetPointer(list->rows[i].array);
+		Size		size = VARSIZE(array);
+
+		BufFileWrite(file, &list->rows[i].tid, sizeof(ItemPointerData));
+		BufFileWrite(file, &size, sizeof(size));
+		BufFileWrite(file, array, size);
+	}
 }
 
 void
 ann_held_out_save(const AnnHeldOut *held, BufFile *file)
 {
-	for (int i = 0; i < held->count; i++)
-	{
-		char	   *array = DatumGetPointer(held->rows[i].array);
-		Size		size = VARSIZE(array);
-
-		BufFileWrite(file, &held->rows[i].tid, sizeof(ItemPointerData));
-		BufFileWrite(file, &size, sizeof(size));
-		BufFileWrite(file, array, size);
-	}
+	save_rows(&held->asked, file);
+	save_rows(&held->others, file);
 }
 
 void
@@ -122,7 +149,7 @@ ann_held_out_load(AnnHeldOut *held, BufFile *file)
 		BufFileReadExact(file, array, size);
 		row.hash = hash_place(&row.tid);
 		row.array = PointerGetDatum(array);
-		ann_held_out_add(held, &row);
+		append(held, &held->others, &row);
 	}
 }
 
@@ -141,5 +168,15 @@ compare_rows(const void *a, const void *b)
 void
 ann_held_out_sort(AnnHeldOut *held)
 {
-	qsort(held->rows, held->count, sizeof(AnnHeldRow), compare_rows);
+	AnnHeldRows all = held->asked;
+
+	for (int i = 0; i < held->others.count; i++)
+		append(held, &all, &held->others.rows[i]);
+	qsort(all.rows, all.count, sizeof(AnnHeldRow), compare_rows);
+	held->others.count = 0;
+	for (int i = held->most; i < all.count; i++)
+		append(held, &held->others, &all.rows[i]);
+	held->asked = all;
+	held->asked.count = Min(all.count, held->most);
+	held->largest = -1;
 }

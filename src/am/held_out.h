@@ -18,14 +18,21 @@ typedef struct AnnHeldRow
 	Datum		array;			/* 0: it is none */
 } AnnHeldRow;
 
-/* A set of rows; those of the least hashes are asked for. */
+typedef struct AnnHeldRows
+{
+	AnnHeldRow *rows;
+	int			count;
+	int			capacity;
+} AnnHeldRows;
+
+/* Rows that are asked for, those of the least hashes, and others that wait like them. */
 typedef struct AnnHeldOut
 {
 	MemoryContext context;		/* of the arrays */
-	int			most;			/* rows that are held out on purpose */
-	int			count;
-	int			capacity;
-	AnnHeldRow *rows;
+	int			most;			/* rows that are asked for */
+	AnnHeldRows asked;
+	AnnHeldRows others;
+	int			largest;		/* of those asked for, once there are so many; else -1 */
 } AnnHeldOut;
 
 /* None yet, and so many at most.  In the current context. */
@@ -38,17 +45,20 @@ extern AnnHeldOut *ann_held_out_begin(int most);
 extern bool ann_held_out_take(AnnHeldOut *held, ItemPointer tid, ArrayType *array,
 							  AnnHeldRow *evicted);
 
-/* Add a row, however many there are. */
+/* Add a row to the others. */
 extern void ann_held_out_add(AnnHeldOut *held, const AnnHeldRow *row);
 
-/* Take one out of the set: the last one.  The caller frees its array. */
-extern AnnHeldRow ann_held_out_pop(AnnHeldOut *held);
+/* Take a row out of those asked for; false if there is none.  The caller frees its array. */
+extern bool ann_held_out_pop(AnnHeldOut *held, AnnHeldRow *row);
+
+/* Is the row held out? */
+extern bool ann_held_out_has(const AnnHeldOut *held, const ItemPointerData *tid);
 
 /* Write them to a file, and add those of another process's. */
 extern void ann_held_out_save(const AnnHeldOut *held, BufFile *file);
 extern void ann_held_out_load(AnnHeldOut *held, BufFile *file);
 
-/* Let those of the least hashes be the first ones. */
+/* Ask for those of the least hashes of all, in the order of these. */
 extern void ann_held_out_sort(AnnHeldOut *held);
 
 #endif							/* ANN_HELD_OUT_H */

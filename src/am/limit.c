@@ -191,7 +191,8 @@ ann_demand(IndexScanDesc scan)
 		result.matches = noted->matches;
 		if (limit != NULL)
 			result.limit = limit->noCount ? get_float8_infinity()
-				: (double) limit->count + (double) limit->offset;
+				: (double) limit->count + (double) limit->offset +
+				(limit->limitOption == LIMIT_OPTION_WITH_TIES);
 		break;
 	}
 	return result;

@@ -130,19 +130,23 @@ ann_is_index(Relation index)
 static Oid
 find_ball_function(Oid ball)
 {
-	const Oid	arguments[] = {FLOAT8ARRAYOID, FLOAT8OID};
+	const Oid	types[] = {FLOAT8ARRAYOID, FLOAT8OID};
+	oidvector  *arguments = buildoidvector(types, lengthof(types));
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(ball));
 	Form_pg_type type;
-	List	   *name;
 	Oid			result;
 
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
 	type = (Form_pg_type) GETSTRUCT(tuple);
-	name = list_make2(makeString(get_namespace_name(type->typnamespace)),
-					  makeString(pstrdup(NameStr(type->typname))));
+
+	/* without asking whether the user may look into the schema: he need not name it */
+	result = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+							 CStringGetDatum(NameStr(type->typname)),
+							 PointerGetDatum(arguments),
+							 ObjectIdGetDatum(type->typnamespace));
 	ReleaseSysCache(tuple);
-	result = LookupFuncName(name, lengthof(arguments), arguments, true);
+	pfree(arguments);
 	if (OidIsValid(result) && get_func_rettype(result) != ball)
 		return InvalidOid;
 	return result;

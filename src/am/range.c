@@ -150,7 +150,9 @@ match_distance(PlannerInfo *root, Node *node, Range *range)
 		return false;
 	for (int i = 0; i < 2; i++)
 	{
-		range->key = strip_cast(list_nth(operands, i));
+		range->key = list_nth(operands, i);
+		if (!match_index_to_operand(range->key, 0, range->index))
+			range->key = strip_cast(range->key);
 		range->query = list_nth(operands, 1 - i);
 		if (match_index_to_operand(range->key, 0, range->index) &&
 			is_pseudo_constant_for_index(root, range->query, range->index))
@@ -168,6 +170,14 @@ cast_operand(PlannerInfo *root, Node *node, Oid type)
 											   COERCE_IMPLICIT_CAST, -1);
 
 	return result == NULL ? NULL : eval_const_expressions(root, result);
+}
+
+/* May the user call what we are going to write for him? */
+static bool
+may_execute(const Range *range)
+{
+	return ann_may_execute(range->family.make_ball) &&
+		ann_may_execute(get_opcode(range->family.oper));
 }
 
 /* The range that a condition is for an index; NULL if it is none. */
@@ -192,7 +202,9 @@ match_clause(PlannerInfo *root, IndexOptInfo *index, RestrictInfo *rinfo)
 		return NULL;
 	range->centre = cast_operand(root, range->query, FLOAT8ARRAYOID);
 	range->radius = cast_operand(root, radius, FLOAT8OID);
-	return range->centre == NULL || range->radius == NULL ? NULL : range;
+	if (range->centre == NULL || range->radius == NULL || !may_execute(range))
+		return NULL;
+	return range;
 }
 
 static List *

@@ -550,7 +550,10 @@ search_stage(IndexScanDesc scan, AnnScan *s)
 	return found;
 }
 
-/* Has the stage been broad enough for all that is in the range? */
+/*
+ * Has the stage been broad enough for all that is in the range?  Rows that have been
+ * returned, and those that nobody sees, have been wanted, too: the bound tells.
+ */
 static bool
 found_range(const AnnScan *s)
 {
@@ -558,7 +561,7 @@ found_range(const AnnScan *s)
 
 	while (inside < s->results.count && s->results.entries[inside].low <= s->radius)
 		inside++;
-	return inside < s->wanted;
+	return inside < s->wanted && s->bound > s->radius;
 }
 
 /*
@@ -1143,7 +1146,7 @@ start_scan(IndexScanDesc scan, AnnScan *s)
 	}
 	s->wanted = demand.limit > 0 ? demand.limit : DEFAULT_LIMIT;
 	s->phase = ANN_SCAN_STAGES;
-	if (!isinf(demand.matches) && ann_max_scan_tuples > 0)
+	if (!isinf(demand.matches) && ann_max_scan_tuples > 0 && !s->has_end)
 		s->left = Max(ann_max_scan_tuples, isinf(demand.limit) ? 0 : demand.limit);
 	if (s->has_end)
 		start_range(scan, s, demand.limit, demand.matches);

@@ -88,7 +88,7 @@ visited(AnnElementRef ref, void *state)
 	if (s->info.meta.scalar == ANN_SCALAR_NONE)
 	{
 		if (!ann_scan_row_distance(g->scan, s, &s->element->heap, &g->low))
-			return distance;
+			return get_float4_infinity();
 		g->high = g->low;
 		distance = ann_scan_distance_code(s, g->low);
 	}
@@ -264,7 +264,7 @@ search_from_afar(AnnScan *s, GraphSearch *g)
 	double		most;
 
 	/* a small ef that is enough for others would seem to settle at once */
-	g->ef = Max(g->ef, ann_search_ef(NULL, s->wanted));
+	g->ef = Max(g->ef, ann_default_ef(s->wanted));
 	most = g->ef * FAR_EF;
 	while (g->ef < most && !is_over(g))
 	{

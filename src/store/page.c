@@ -444,19 +444,18 @@ is_ladder(const AnnRung *rungs, int n)
 	return true;
 }
 
-/* Refuse a calibration that is noise. */
-static void
-check_calibration(Relation index, const AnnCalibration *calibration)
+bool
+ann_calibration_is_valid(const AnnCalibration *calibration)
 {
-	bool		valid = calibration->num_shares <= ANN_MAX_SHARES && calibration->rows >= 0;
+	bool		valid = calibration->num_shares <= ANN_MAX_SHARES && calibration->rows >= 0 &&
+		calibration->norm >= 0 && !isinf(calibration->norm);
 
 	for (int i = 0; i < ANN_CALIBRATED_LIMITS && valid; i++)
 		valid = calibration->num_rungs[i] <= ANN_MAX_RUNGS &&
 			is_ladder(calibration->rungs[i], calibration->num_rungs[i]);
 	for (int i = 1; i < calibration->num_shares && valid; i++)
 		valid = calibration->distance[i] <= calibration->distance[i - 1];
-	if (!valid)
-		ann_page_corrupted(index, ANN_META_BLOCK, "a calibration out of range");
+	return valid;
 }
 
 /* The one of a metapage. */
@@ -466,7 +465,10 @@ page_calibration(Page page)
 	return (AnnCalibration *) (ANN_PAGE_BODY(page) + ANN_CALIBRATION_OFFSET);
 }
 
-/* Read the calibration, which has this number now, into the cache. */
+/*
+ * Read the calibration, which has this number now, into the cache.  It is advice: one that
+ * is noise is none.
+ */
 static void
 refresh_calibration(Relation index, AnnIndex *cache, uint32 number)
 {
@@ -476,9 +478,9 @@ refresh_calibration(Relation index, AnnIndex *cache, uint32 number)
 
 	*calibration = *page_calibration(BufferGetPage(buffer));
 	UnlockReleaseBuffer(buffer);
-	check_calibration(index, calibration);
 	cache->calibrated = number;
-	cache->calibration = calibration->number != 0 && calibration->epoch == cache->meta.epoch
+	cache->calibration = calibration->number != 0 &&
+		calibration->epoch == cache->meta.epoch && ann_calibration_is_valid(calibration)
 		? calibration : NULL;
 }
 

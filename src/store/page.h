@@ -150,6 +150,9 @@ extern void ann_meta_read(Relation index, AnnMeta *meta);
  */
 extern const AnnCalibration *ann_calibration_peek(Relation index);
 
+/* Is it one that a search can go by? */
+extern bool ann_calibration_is_valid(const AnnCalibration *calibration);
+
 /* Write a calibration of the present epoch; its number is given here. */
 extern void ann_calibration_write(Relation index, const AnnCalibration *calibration);
 
