@@ -131,6 +131,33 @@ CREATE INDEX part_vec ON rows USING annoy (vec) WHERE id % 2 = 0;
 CREATE INDEX double_vec ON rows USING annoy ((vec::float8[]));
 SELECT index, l.* FROM unnest(ARRAY['part_vec', 'double_vec']) index, ladders(index::regclass) l;
 
+-- dead rows that no index could have, in front of living ones, where the index has no vectors
+CREATE TABLE revived (id integer PRIMARY KEY, vec real[]) WITH (autovacuum_enabled = off);
+INSERT INTO revived SELECT i, ARRAY[random(), random(), CASE WHEN i > 400 THEN random() END] FROM generate_series(1, 9000) i;
+DELETE FROM revived WHERE id % 3 = 0;
+CALL wait_for_others();
+VACUUM revived;
+UPDATE revived SET vec = ARRAY[random(), random(), random()] WHERE id <= 400 AND id % 4 = 1;
+DELETE FROM revived WHERE id <= 400 AND id % 4 <> 1;
+CREATE INDEX revived_vec ON revived USING annoy (vec) WITH (scalar = none);
+SELECT * FROM ladders('revived_vec');
+
+-- numbers that squares and floats are too small for
+CREATE FUNCTION huge(size float8, opclass text, operator text) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+	result bigint;
+BEGIN
+	CREATE TABLE huge AS SELECT i AS id, ARRAY[random() - 0.5, random() - 0.5, random() - 0.5, i % 2]::float8[] AS vec FROM generate_series(1, 5500) i;
+	UPDATE huge SET vec = (SELECT array_agg(x * size) FROM unnest(vec) x);
+	EXECUTE format('CREATE INDEX huge_vec ON huge USING annoy (vec %I)', opclass);
+	EXECUTE format('SELECT count(*) FROM (SELECT id FROM huge ORDER BY vec %s (SELECT vec FROM huge WHERE id = 77) LIMIT 10) s', operator) INTO result;
+	DROP TABLE huge;
+	RETURN result;
+END
+$$;
+SELECT size, opclass, huge(size::float8, opclass, operator) FROM unnest(ARRAY['1e-300', '1e100', '1e300']) size,
+	(VALUES ('double_l2_ops', '<->'), ('double_cosine_ops', '<=>'), ('double_ip_ops', '<#>')) m(opclass, operator);
+
 -- a target that is none
 SET ann.target_recall = 1;
 SET ann.target_recall = 0.4;
@@ -141,6 +168,6 @@ SET ann.target_recall = 2;
 LOAD 'ann';
 SHOW ann.target_recall;
 SET client_min_messages = warning;
-DROP TABLE rows, queries, basis, before, empty, small, wide;
-DROP FUNCTION point(float8[]), draw(int), recall(regclass, text, int, float8), within(numeric, numeric, numeric), ladders(regclass), try(text, text, text), is_as_before(regclass);
+DROP TABLE rows, queries, basis, before, empty, small, wide, revived;
+DROP FUNCTION point(float8[]), draw(int), recall(regclass, text, int, float8), within(numeric, numeric, numeric), ladders(regclass), try(text, text, text), is_as_before(regclass), huge(float8, text, text);
 DROP PROCEDURE wait_for_others();
