@@ -286,7 +286,9 @@ filtered_cost(PlannerInfo *root, IndexPath *path, double loop_count, Cost random
 	fraction = Min(fraction, 1);
 	wanted = Min((limit > 0 ? limit : USUAL_LIMIT) * rows / pass, rows);
 	search = search_cost(root, index, wanted, loop_count, random_page, &pages) - startup_cost;
-	return Max(rest, (Max(search, 0) + read_on_cost(index, wanted, seq_page)) / fraction);
+
+	/* half of the pages that a broader search reads are where the narrow one has been */
+	return Max(rest, (Max(search, 0) / 2 + read_on_cost(index, wanted, seq_page)) / fraction);
 }
 
 /* The share of the rows that is in the range of a path: see range.c. */
