@@ -44,7 +44,6 @@ BEGIN
 	growth := growth(used);
 END
 $$;
-EXPLAIN (COSTS OFF) SELECT s.id FROM items q, LATERAL (SELECT id FROM items ORDER BY r <-> q.r LIMIT 5) s;
 SELECT query, r.* FROM (VALUES
 	(10000, 'SELECT id FROM items ORDER BY r <-> q LIMIT 5'),
 	(10000, 'SELECT id FROM items ORDER BY d <=> q LIMIT 5'),

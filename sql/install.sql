@@ -7,7 +7,8 @@ FROM pg_depend
 WHERE refclassid = 'pg_extension'::regclass
 	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ann')
 	AND deptype = 'e'
-	AND obj_description(objid, classid::regclass::name) IS NULL;
+	AND obj_description(objid, classid::regclass::name) IS NULL
+	AND NOT (classid = 'pg_type'::regclass AND objid IN (SELECT typarray FROM pg_type));
 
 -- functions by name
 SELECT proname, count(*), bool_and(proisstrict) AS strict,

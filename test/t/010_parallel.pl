@@ -57,6 +57,8 @@ $node->safe_psql('postgres', q{
 		n bigint;
 	BEGIN
 		SET LOCAL enable_seqscan = off;
+		SET LOCAL ann.search_k = 6000;
+		SET LOCAL ann.target_recall = 0.999;
 		hits := 0;
 		FOR q IN SELECT vec FROM points WHERE id % 500 = 1 LOOP
 			SELECT count(*) INTO n FROM (SELECT vec <-> q AS x FROM points ORDER BY vec <-> q LIMIT 10) s
