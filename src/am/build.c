@@ -1172,9 +1172,10 @@ observe_elements(Build *b, AnnBulk *bulk)
 
 	if (rows < ANN_CALIBRATION_ROWS || b->meta.scalar == ANN_SCALAR_NONE)
 		return;
-	for (int i = 0; i < b->team->members && !ann_team_leads(b->team); i++)
+	for (int i = 0; i < b->team->members; i++)
 	{
-		if (i != b->team->number)
+		/* the leader has them already */
+		if (i != b->team->number && !ann_team_leads(b->team))
 			load_held(b, i);
 	}
 	ann_held_out_sort(b->held);		/* as all of them do */

@@ -4,8 +4,8 @@
  *
  * The nearest rows of some queries are found by looking at all elements, when they are
  * written or afterwards: products of bytes tell which may be among them, and only these
- * are measured.  Then the index
- * itself is asked, with one setting after the other, until it finds nearly all.
+ * are measured.  Then the index itself is asked, with one setting after the other, until
+ * it finds nearly all.
  *
  * Queries are rows that were held out of the build, and are inserted afterwards: rows
  * that links lead to are found more easily than strangers.  VACUUM has but rows that are

@@ -64,8 +64,8 @@ extern int	ann_ef_search;
 extern double ann_target_recall;
 
 /*
- * ann.max_scan_tuples: a scan returns no more rows than that, unless its LIMIT asks for
- * more; 0: all of them.
+ * ann.max_scan_tuples: a scan with a filter returns no more rows than that, unless its
+ * LIMIT asks for more, or it is of a range; 0: all of them.
  */
 extern int	ann_max_scan_tuples;
 
